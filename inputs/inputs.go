@@ -1,0 +1,25 @@
+// Package inputs is the contract between an input and the rest.
+package inputs
+
+import (
+	"context"
+
+	"github.com/firebreak/firebreak/record"
+)
+
+// Accept takes what one read of an input yielded: chunks of any tags, in order, with an empty Route.
+//
+// When it returns nil, every buffer that the routes name has stored the events, or shed them by declared policy: the
+// input may acknowledge its peer. It waits for no destination, except for the room of one that declares
+// `on_full: block`. An error means that the events may not be acknowledged (the context ended while waiting);
+// the input closes the connection and the peer sends again.
+//
+// The chunks and their Data may be reused as soon as Accept returns. Accept may be called concurrently; the order is
+// kept between calls that don't overlap.
+type Accept func(ctx context.Context, chunks []record.Chunk) error
+
+// An Input receives events until its context ends.
+type Input interface {
+	// Run serves until ctx ends, then stops as the shutdown rules of docs/DELIVERY.md say, and returns.
+	Run(ctx context.Context, accept Accept) error
+}

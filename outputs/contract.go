@@ -1,0 +1,129 @@
+// Package outputs is the contract between a destination and an output.
+//
+// A destination owns grouping, linger, leases, retries, breaker, order and counters. An output declares its shape,
+// encodes an event, and makes one request. It has no queue, no retry and no connect step: the first Send connects.
+package outputs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/firebreak/firebreak/record"
+	"go.uber.org/zap"
+)
+
+// A Shape says how a destination builds batches for an output.
+type Shape struct {
+	Key       *record.Template // batches hold events of one rendered key only; nil: one key for all
+	MaxBytes  int              // of Data, or of Body with Encode; a single larger event still makes a batch
+	MaxEvents int              // 0: no bound
+	Linger    time.Duration    // how long a batch may wait for more events; 0: sent at once
+
+	// Encode appends what the event becomes in Batch.Body. nil: Chunks are passed through, nothing is decoded. An
+	// error is permanent for that event: it becomes a dead letter with the reason "encode". It must not keep e.
+	// It may be called concurrently.
+	Encode func(dst []byte, e record.Event) ([]byte, error)
+}
+
+// A Batch is what goes into one request. Everything in it is borrowed until Send returns.
+type Batch struct {
+	ID     [16]byte       // equal at every attempt at the same events
+	Key    string         // rendered Shape.Key
+	Chunks []record.Chunk // in order; several tags are possible
+	IDs    []string       // one for each chunk, equal at every attempt at the same events, also after a restart
+	Body   []byte         // with Encode: all events, encoded, in order
+	Ends   []int          // with Encode: where each event ends in Body
+	Events int            // events in all: ranges of the Result count over all chunks
+}
+
+// A Range is the events [From, To) of a batch, counted over all of its chunks.
+type Range struct{ From, To int }
+
+// Dead is events that the other side refused for good.
+type Dead struct {
+	Range
+	Reason string // short, lower case, bounded in number: it becomes a metric label
+	Detail string // what the other side said; for dead letters and logs
+}
+
+// A Result says what became of a batch. Events that are neither in Retry nor in Dead are delivered: the other side has
+// taken responsibility. Err without ranges: nothing was delivered, retry all. Retry without Err: send the rest at once.
+type Result struct {
+	Retry []Range
+	Dead  []Dead
+	Err   error
+}
+
+// An Output makes requests. Send may be called concurrently by the workers of one destination; each call has a
+// deadline in ctx and must return soon after it. Close ends idle connections, after the last Send.
+type Output interface {
+	Shape() Shape
+	Send(ctx context.Context, b Batch) Result
+	Close(ctx context.Context) error
+}
+
+// Class says how a destination treats an error of Send.
+type Class uint8
+
+const (
+	// Transient errors (network, 5xx) are retried with backoff and count for the breaker. The default.
+	Transient Class = iota
+	// Throttle: the other side is alive and asks for less.
+	Throttle
+	// Held: authentication or configuration; the data is held, the status is raised, retries are slow.
+	Held
+	// NoAck: everything was written and no acknowledgement came in time.
+	NoAck
+)
+
+// An Error carries the class of a failure, a hint what the user should change, and the server's wish when to retry.
+type Error struct {
+	Class      Class
+	RetryAfter time.Duration // 0: no wish
+	Hint       string        // what to change; "" when there is nothing to say
+	// Written says that events reached a connection that then failed: such a failure may be the events' own fault.
+	Written bool
+	Err     error
+}
+
+func (e *Error) Error() string {
+	if e.Hint != "" {
+		return e.Err.Error() + "; " + e.Hint
+	}
+	return e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Classify returns the Error inside err, or a transient one around it.
+func Classify(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Err: err}
+}
+
+// Env is what an output gets from its destination.
+type Env struct {
+	Name string      // of the destination
+	Log  *zap.Logger // one line per state change
+	Host string      // this host's name
+	// Work runs f in the pool for encoding and compression, which is fair between destinations and takes at most
+	// half of the cores. It returns early, without running f, when ctx ends first.
+	Work func(ctx context.Context, f func()) error
+}
+
+// Options are the decoded options of one output: a pointer to a struct with config tags.
+type Options interface {
+	// Open checks the options and builds the output. It makes no connection and resolves no name.
+	Open(env Env) (Output, error)
+}
+
+// A Kind declares an output: its type in the configuration, and its options with their defaults and docs.
+type Kind struct {
+	Name    string // the value of `type`
+	Summary string // one sentence for the reference
+	Options func() Options
+}
