@@ -33,6 +33,9 @@ type Buffer interface {
 	// TryNext is Next without waiting: nil when there is nothing to lease right now.
 	TryNext() *Lease
 
+	// Account counts n events that were offered and met their fate without being stored (a size guard's dead letters).
+	Account(n int, fate Fate, reason string)
+
 	// Stats returns counters and gauges. The ledger in it balances at every instant.
 	Stats() Stats
 
