@@ -15,15 +15,22 @@ import (
 
 // A Shape says how a destination builds batches for an output.
 type Shape struct {
-	Key       *record.Template // batches hold events of one rendered key only; nil: one key for all
-	MaxBytes  int              // of Data, or of Body with Encode; a single larger event still makes a batch
-	MaxEvents int              // 0: no bound
-	Linger    time.Duration    // how long a batch may wait for more events; 0: sent at once
+	Key       Keyer         // batches hold events of one key only; nil: one key for all
+	MaxBytes  int           // of Data, or of Body with Encode; a single larger event still makes a batch
+	MaxEvents int           // 0: no bound
+	Linger    time.Duration // how long a batch may wait for more events; 0: sent at once
 
 	// Encode appends what the event becomes in Batch.Body. nil: Chunks are passed through, nothing is decoded. An
 	// error is permanent for that event: it becomes a dead letter with the reason "encode". It must not keep e.
 	// It may be called concurrently.
 	Encode func(dst []byte, e record.Event) ([]byte, error)
+}
+
+// A Keyer renders the key that events are grouped by, such as a path from a [record.Template] and the output's
+// own sanitizer. Its methods may be called concurrently.
+type Keyer interface {
+	AppendKey(dst []byte, e record.Event) []byte
+	PerEvent() bool // false: the key is the same for all events of a chunk
 }
 
 // A Batch is what goes into one request. Everything in it is borrowed until Send returns.
