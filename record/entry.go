@@ -101,6 +101,9 @@ func entryTimeSize(b []byte) (int, error) {
 // Event returns the current entry. It is valid until the next call of Next.
 func (it *Iter) Event() Event { return it.ev }
 
+// Offset returns where the current entry starts in the chunk's data.
+func (it *Iter) Offset() int { return len(it.c.Data) - len(it.rest) - len(it.ev.Raw) }
+
 // Err returns what stopped the iteration before the end of the data, or nil.
 func (it *Iter) Err() error { return it.err }
 

@@ -1,0 +1,69 @@
+package destination
+
+import (
+	"cmp"
+	"slices"
+	"sort"
+
+	"github.com/firebreak/firebreak/buffer"
+)
+
+// A span is the events [from, to) of a chunk.
+type span struct{ from, to int }
+
+// held is a lease that a worker works on. Its events are settled in any order; the lease ends when none is left, or
+// when the worker stops, and then the rest returns to the buffer.
+type held struct {
+	lease *buffer.Lease
+	todo  []span // not settled yet, in order
+	done  []buffer.Settled
+	tries int // attempts that it was part of
+}
+
+func hold(l *buffer.Lease) *held {
+	return &held{lease: l, todo: []span{{0, l.Chunk.Events}}}
+}
+
+// settle moves the events [from, to), which must lie inside one span of todo, to done.
+func (h *held) settle(from, to int, fate buffer.Fate, reason string) {
+	if from >= to {
+		return
+	}
+	i := sort.Search(len(h.todo), func(i int) bool { return h.todo[i].to > from })
+	s := h.todo[i]
+	switch {
+	case s.from == from && s.to == to:
+		h.todo = slices.Delete(h.todo, i, i+1)
+	case s.from == from:
+		h.todo[i].from = to
+	case s.to == to:
+		h.todo[i].to = from
+	default:
+		h.todo[i].to = from
+		h.todo = slices.Insert(h.todo, i+1, span{to, s.to})
+	}
+	if n := len(h.done); n > 0 {
+		if last := &h.done[n-1]; last.To == from && last.Fate == fate && last.Reason == reason {
+			last.To = to
+			return
+		}
+	}
+	h.done = append(h.done, buffer.Settled{From: from, To: to, Fate: fate, Reason: reason})
+}
+
+// finished reports whether every event is settled.
+func (h *held) finished() bool { return len(h.todo) == 0 }
+
+// end ends the lease with what is settled.
+func (h *held) end() {
+	slices.SortFunc(h.done, func(a, b buffer.Settled) int { return cmp.Compare(a.From, b.From) })
+	merged := h.done[:0]
+	for _, s := range h.done {
+		if n := len(merged); n > 0 && merged[n-1].To == s.From && merged[n-1].Fate == s.Fate && merged[n-1].Reason == s.Reason {
+			merged[n-1].To = s.To
+			continue
+		}
+		merged = append(merged, s)
+	}
+	h.lease.End(merged...)
+}
