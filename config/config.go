@@ -14,6 +14,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"time"
@@ -42,8 +43,11 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // Reveal returns the secret itself, for use on the wire.
 func (s Secret) Reveal() string { return string(s) }
 
-// A Percent is a share of something, written 10%.
+// A Percent is a share of something, written 10% and held as 10.
 type Percent float64
+
+// Of returns the share of n.
+func (p Percent) Of(n int64) int64 { return int64(float64(n) * float64(p) / 100) }
 
 // Config is a whole configuration.
 type Config struct {
@@ -153,6 +157,15 @@ type ParseJSON struct {
 	Keep bool   `key:"keep" default:"false" doc:"Keep the text beside the parsed keys."`
 }
 
+// SetText sets the key: the short form is `parse_json: log`.
+func (p *ParseJSON) SetText(text string) error {
+	if text == "" {
+		return errors.New("expected the key that holds the JSON text")
+	}
+	p.Key = text
+	return nil
+}
+
 // SizeGuard bounds the size of one event.
 type SizeGuard struct {
 	MaxBytes Size   `key:"max_bytes" required:"true" min:"64" doc:"Largest encoded record."`
@@ -174,6 +187,7 @@ type Test struct {
 	Pos      Pos
 	Field    string // tag, container, source, line, json, record, k8s, ecs
 	Path     string // for json, record, k8s, ecs: the key, with dots
+	LineKey  string // for line and json: record key that holds the line; "": log, else message
 	Patterns []Pattern
 }
 

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Check reports an admin address that can't be listened on, and bounds of the shutdown that contradict each other.
+func (c *Config) Check(r *Report) {
+	if c.DataDir == "" {
+		r.Problem("data_dir", "data_dir is empty", "name a directory that the router may write to")
+	}
+	if c.Admin != "off" {
+		if err := checkAddress(c.Admin); err != "" {
+			r.Problem("admin", "admin: "+err, "write an address such as 127.0.0.1:24220, or off")
+		}
+	}
+}
+
+// Check reports a quiet time that leaves no time for anything else.
+func (s *Shutdown) Check(r *Report) {
+	if s.Quiet >= s.Deadline {
+		r.Problem("quiet", fmt.Sprintf("shutdown.quiet of %v is not below shutdown.deadline of %v", s.Quiet, s.Deadline), "after the quiet time the outputs need the rest to send what waits")
+	}
+}
+
+// Check reports waits that contradict each other.
+func (t *Retry) Check(r *Report) {
+	if t.Initial > t.Max {
+		r.Problem("initial", fmt.Sprintf("retry.initial of %v is more than retry.max of %v", t.Initial, t.Max), "")
+	}
+}
+
+// checkAddress says what is wrong with HOST:PORT, without resolving anything.
+func checkAddress(s string) string {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return quote(s) + " is not an address with a port"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
+		return quote(port) + " is not a port"
+	}
+	if strings.ContainsAny(host, " /") {
+		return quote(host) + " is not a host"
+	}
+	return ""
+}
+
+// A listener is one address that something of the configuration listens on.
+type listener struct {
+	network, host, port string
+	owner               string
+	line                int
+}
+
+// overlaps reports whether the system refuses to listen on both.
+func (a listener) overlaps(b listener) bool {
+	if a.network != b.network || a.port != b.port || a.port == "0" {
+		return false
+	}
+	return a.host == b.host || a.network != "unix" && (anyHost(a.host) || anyHost(b.host))
+}
+
+func anyHost(h string) bool { return h == "" || h == "0.0.0.0" || h == "::" }
+
+// checkListen reports addresses that two inputs, or an input and the admin server, listen on. By convention the
+// option is called listen.
+func (l *loader) checkListen(cfg *Config, root *node) {
+	var seen []listener
+	if cfg.Admin != "" && cfg.Admin != "off" {
+		seen = append(seen, parseListener(cfg.Admin, "admin", root.locate("admin").Line))
+	}
+	inputs := root.get("inputs")
+	for _, in := range cfg.Inputs {
+		n := inputs.get(in.Name).get("listen")
+		if n == nil || in.Options == nil {
+			continue
+		}
+		items := n.items
+		if n.kind == scalarNode {
+			items = []*node{n}
+		}
+		for _, item := range items {
+			if item.kind != scalarNode {
+				continue
+			}
+			before := len(l.problems)
+			text, ok := l.expand(item, false)
+			if l.problems = l.problems[:before]; !ok { // reported before
+				continue
+			}
+			this := parseListener(text, "inputs."+in.Name, item.pos.Line)
+			for _, other := range seen {
+				if this.overlaps(other) {
+					where := ""
+					if other.line > 0 && !(other.owner == "admin" && root.get("admin") == nil) {
+						where = fmt.Sprintf(" in line %d", other.line)
+					}
+					l.problem(item.pos, fmt.Sprintf("%s listens on %s, as %s%s does", this.owner, item.found(), other.owner, where), "give one of them another address")
+					break
+				}
+			}
+			seen = append(seen, this)
+		}
+	}
+}
+
+func parseListener(address, owner string, line int) listener {
+	network, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		network, rest = "tcp", address
+	}
+	a := listener{network: network, host: rest, owner: owner, line: line}
+	if host, port, err := net.SplitHostPort(rest); err == nil && network != "unix" {
+		a.host, a.port = host, port
+	}
+	return a
+}
+
+// checkBlock warns of what else waits for a destination whose buffer blocks.
+func (l *loader) checkBlock(cfg *Config, root *node) {
+	var inputs []string
+	for _, in := range cfg.Inputs {
+		inputs = append(inputs, in.Name)
+	}
+	for _, out := range cfg.Outputs {
+		if out.Buffer.OnFull != "block" {
+			continue
+		}
+		var own, others []string
+		for _, r := range cfg.Routes {
+			if slices.Contains(r.To, out.Name) {
+				own = append(own, r.Name)
+			} else {
+				others = append(others, r.Name)
+			}
+		}
+		if len(own) == 0 {
+			continue
+		}
+		message := fmt.Sprintf("when the buffer of %s is full, the inputs that feed the route%s %s wait: %s", out.Name, plural(own), strings.Join(own, ", "), strings.Join(inputs, ", "))
+		if len(others) > 0 {
+			message += fmt.Sprintf("; the route%s %s wait%s with them", plural(others), strings.Join(others, ", "), verb(others))
+		}
+		l.warn(root.locate("outputs."+out.Name+".buffer.on_full"), message, "on_full: shed_oldest keeps the other types going")
+	}
+}
+
+func plural(list []string) string {
+	if len(list) == 1 {
+		return ""
+	}
+	return "s"
+}
+
+func verb(list []string) string {
+	if len(list) == 1 {
+		return "s"
+	}
+	return ""
+}
