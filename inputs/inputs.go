@@ -23,3 +23,19 @@ type Input interface {
 	// Run serves until ctx ends, then stops as the shutdown rules of docs/DELIVERY.md say, and returns.
 	Run(ctx context.Context, accept Accept) error
 }
+
+// Stats is a snapshot of what an input has seen since its start. For the ledger, Received counts every event once,
+// whether it was valid or not: Received = routed + dropped + discarded + the sum of Invalid. Events that are held
+// back (pieces of a line that isn't complete) are counted when they are emitted.
+type Stats struct {
+	Received    uint64            // events
+	Invalid     map[string]uint64 // events that were not understood, by reason
+	Errors      map[string]uint64 // messages or connections that ended with an error, by reason
+	Connections int               // open now
+	Accepted    uint64            // connections since the start
+	Refused     uint64            // connections beyond the bound
+	Held        int               // pieces that wait for the rest of their line
+	Bytes       uint64            // read
+	Acks        uint64            // sent
+	Memory      int64             // bytes of read buffers
+}

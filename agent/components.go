@@ -1,0 +1,119 @@
+package agent
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+
+	"go.uber.org/zap"
+
+	"github.com/firebreak/firebreak/buffer"
+	"github.com/firebreak/firebreak/config"
+	"github.com/firebreak/firebreak/destination"
+	"github.com/firebreak/firebreak/inputs"
+	"github.com/firebreak/firebreak/inputs/forward"
+	"github.com/firebreak/firebreak/outputs"
+	"github.com/firebreak/firebreak/outputs/file"
+	outforward "github.com/firebreak/firebreak/outputs/forward"
+	"github.com/firebreak/firebreak/outputs/null"
+	"github.com/firebreak/firebreak/outputs/stdout"
+	"github.com/firebreak/firebreak/record"
+)
+
+// outputKinds is the list of outputs: adding one is one line here.
+func outputKinds() []outputs.Kind {
+	return []outputs.Kind{
+		outforward.Kind(),
+		file.Kind(),
+		stdout.Kind(),
+		null.Kind(),
+	}
+}
+
+// Kinds returns every type that a configuration may name.
+func Kinds() config.Kinds {
+	k := config.Kinds{Inputs: []config.Kind{{
+		Name:     "forward",
+		Summary:  "Receives the Fluent forward protocol: Docker's fluentd log driver, Fluentd, Fluent Bit.",
+		Options:  func() any { return new(forward.Options) },
+		Supplies: []string{"ecs"},
+	}}}
+	for _, o := range outputKinds() {
+		k.Outputs = append(k.Outputs, config.Kind{Name: o.Name, Summary: o.Summary, Options: func() any { return o.Options() }})
+	}
+	return k
+}
+
+// serving is what the agent needs of an input beside the contract.
+type serving interface {
+	inputs.Input
+	Listen() error // opens what peers connect to
+	Addrs() []net.Addr
+	Stop()  // cuts the shutdown short
+	Close() // of an input that was never run
+	Stats() inputs.Stats
+}
+
+// inputEnv is what inputs get from the agent.
+type inputEnv struct {
+	name     string
+	log      *zap.Logger
+	attrs    record.Attrs
+	dir      string
+	shutdown config.Shutdown
+}
+
+func (a *Agent) inputEnv(name string, attrs record.Attrs) inputEnv {
+	return inputEnv{
+		name: name, attrs: attrs, shutdown: a.cfg.Shutdown, dir: filepath.Join(a.cfg.DataDir, "inputs", name),
+		log: a.log.With(zap.String("input", name)),
+	}
+}
+
+func openInput(c config.Input, env inputEnv) (serving, error) {
+	switch o := c.Options.(type) {
+	case *forward.Options:
+		return forward.New(o, forward.Env{Name: env.name, Log: env.log, Attrs: env.attrs, Dir: env.dir,
+			Shutdown: forward.Shutdown{Quiet: env.shutdown.Quiet, Deadline: env.shutdown.Deadline}})
+	}
+	return nil, fmt.Errorf("build an input of type %q: unknown type", c.Type)
+}
+
+// openDestinations builds every configured output behind its own buffer.
+func (a *Agent) openDestinations(host string) error {
+	pool := destination.NewPool()
+	for _, c := range a.cfg.Outputs {
+		log := a.log.With(zap.String("destination", c.Name))
+		opts, ok := c.Options.(outputs.Options)
+		if !ok {
+			return fmt.Errorf("build output %q: options of type %T", c.Name, c.Options)
+		}
+		out, err := opts.Open(outputs.Env{Name: c.Name, Log: log, Host: host, Work: pool.Do})
+		if err != nil {
+			return fmt.Errorf("build output %q: %w", c.Name, err)
+		}
+		buf, err := a.openBuffer(c, log)
+		if err != nil {
+			return fmt.Errorf("open the buffer of %q: %w", c.Name, err)
+		}
+		o := destination.Options{
+			Name: c.Name, Buffer: buf, Output: out, Workers: c.Workers, Pool: pool, Log: log,
+			Retry: destination.Retry{Initial: c.Retry.Initial, Max: c.Retry.Max, Timeout: c.Retry.Timeout},
+			Dead:  buffer.NewDead(filepath.Join(a.deads(), c.Name), int64(c.DeadLetters.MaxBytes), log),
+		}
+		a.dests = append(a.dests, destination.New(o))
+	}
+	return nil
+}
+
+func (a *Agent) openBuffer(c config.Output, log *zap.Logger) (buffer.Buffer, error) {
+	policy := map[string]buffer.OnFull{"shed_oldest": buffer.ShedOldest, "shed_newest": buffer.ShedNewest, "block": buffer.Block}[c.Buffer.OnFull]
+	if c.Buffer.Type == "memory" {
+		return buffer.OpenMemory(buffer.MemoryOptions{Name: c.Name, MaxBytes: int64(c.Buffer.MaxBytes), OnFull: policy, MaxAge: c.Buffer.MaxAge, Log: log}), nil
+	}
+	return buffer.OpenDisk(buffer.DiskOptions{
+		Dir: filepath.Join(a.buffers(), c.Name), Name: c.Name, MaxBytes: int64(c.Buffer.MaxBytes), Memory: int64(c.Buffer.Memory),
+		OnFull: policy, MaxAge: c.Buffer.MaxAge, MinFree: float64(c.Buffer.MinFree) / 100, Log: log,
+		Sync: map[string]buffer.Sync{"interval": buffer.SyncInterval, "always": buffer.SyncAlways, "never": buffer.SyncNever}[c.Buffer.Sync],
+	})
+}

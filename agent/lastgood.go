@@ -1,0 +1,40 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// lastGood is the file in data_dir that holds the text of the last configuration that ran, unexpanded: it holds no
+// secret that the configuration itself doesn't.
+const lastGood = "last-config.yaml"
+
+// KeepConfig stores the text of a configuration that runs, so that a bad file at a later start doesn't stop the logs.
+func KeepConfig(dataDir string, src []byte) error {
+	name := filepath.Join(dataDir, lastGood)
+	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, src) {
+		return nil
+	}
+	f, err := os.CreateTemp(dataDir, lastGood+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(src)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}
+
+// LastConfig returns the text of the last configuration that ran on a data directory, and its file.
+func LastConfig(dataDir string) (src []byte, name string, err error) {
+	name = filepath.Join(dataDir, lastGood)
+	src, err = os.ReadFile(name)
+	return src, name, err
+}

@@ -1,0 +1,117 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/firebreak/firebreak/destination"
+	"github.com/firebreak/firebreak/inputs"
+	"github.com/firebreak/firebreak/router"
+)
+
+// Status is a snapshot of everything, as the admin port shows it under /status.
+type Status struct {
+	Version      string              `json:"version"`
+	Phase        string              `json:"phase"` // starting, running, stopping
+	Started      time.Time           `json:"started"`
+	Config       string              `json:"config"`             // file, or "embedded default"
+	Degraded     string              `json:"degraded,omitempty"` // why another configuration runs than the one given
+	Warning      string              `json:"warning,omitempty"`
+	Inputs       []InputStatus       `json:"inputs"`
+	Routes       map[string]uint64   `json:"routes"` // events by type
+	Destinations []DestinationStatus `json:"destinations"`
+}
+
+// InputStatus is one input and its ledger: received = routed + dropped + discarded + invalid.
+type InputStatus struct {
+	Name        string            `json:"name"`
+	Type        string            `json:"type"`
+	Listen      []string          `json:"listen"`
+	Received    uint64            `json:"received"`
+	Routed      uint64            `json:"routed"`
+	Dropped     map[string]uint64 `json:"dropped"`   // by processor
+	Discarded   map[string]uint64 `json:"discarded"` // by route
+	Invalid     map[string]uint64 `json:"invalid"`   // by reason
+	Errors      map[string]uint64 `json:"errors"`    // connections and messages, by reason
+	Connections int               `json:"connections"`
+	Refused     uint64            `json:"refused_connections"`
+	HeldPieces  int               `json:"held_pieces"`
+	Bytes       uint64            `json:"received_bytes"`
+}
+
+// DestinationStatus is one destination and its ledger:
+// offered = delivered + dead_lettered + shed + moved + buffered.
+type DestinationStatus struct {
+	Name         string            `json:"name"`
+	Type         string            `json:"type"`
+	Breaker      string            `json:"breaker"`
+	Since        time.Time         `json:"breaker_since"`
+	NextTry      *time.Time        `json:"next_try,omitempty"`
+	Error        string            `json:"error,omitempty"`
+	Hint         string            `json:"hint,omitempty"`
+	Volatile     bool              `json:"volatile"`
+	Problem      string            `json:"problem,omitempty"`
+	Full         bool              `json:"full"`
+	Offered      uint64            `json:"offered"`
+	Delivered    uint64            `json:"delivered"`
+	DeadLettered map[string]uint64 `json:"dead_lettered"`
+	Shed         map[string]uint64 `json:"shed"`
+	Moved        map[string]uint64 `json:"moved"`
+	Buffered     uint64            `json:"buffered"`
+	Leased       uint64            `json:"leased"`
+	Bytes        int64             `json:"buffered_bytes"`
+	DiskBytes    int64             `json:"disk_bytes"`
+	MaxBytes     int64             `json:"max_bytes"`
+	MemoryBytes  int64             `json:"memory_bytes"`
+	Oldest       *time.Time        `json:"oldest,omitempty"`
+	Requests     uint64            `json:"requests"`
+	Failed       uint64            `json:"failed_requests"`
+	Retried      uint64            `json:"retried_events"`
+	Output       any               `json:"output,omitempty"`
+}
+
+// Status returns a snapshot. Each ledger in it balances; the parts are read one after the other.
+func (a *Agent) Status() Status {
+	s := Status{Version: a.version, Phase: a.phase.String(), Started: a.started, Config: a.cfg.Path, Degraded: a.degraded, Warning: a.volumes, Routes: a.router.Stats().Routes}
+	if s.Config == "" {
+		s.Config = "embedded default"
+	}
+	for _, in := range a.ins {
+		s.Inputs = append(s.Inputs, inputStatus(in, in.in.Stats(), in.intake.Stats()))
+	}
+	for i, d := range a.dests {
+		s.Destinations = append(s.Destinations, destinationStatus(a.cfg.Outputs[i].Type, d.Stats()))
+	}
+	return s
+}
+
+func inputStatus(in *input, st inputs.Stats, rt router.IntakeStats) InputStatus {
+	out := InputStatus{
+		Name: in.name, Type: in.kind, Received: st.Received, Routed: rt.Routed, Dropped: rt.Dropped, Discarded: rt.Discarded,
+		Invalid: st.Invalid, Errors: st.Errors, Connections: st.Connections, Refused: st.Refused, HeldPieces: st.Held, Bytes: st.Bytes,
+	}
+	for _, addr := range in.in.Addrs() {
+		out.Listen = append(out.Listen, addr.Network()+"://"+addr.String())
+	}
+	return out
+}
+
+func destinationStatus(kind string, st destination.Stats) DestinationStatus {
+	b := st.Buffer
+	out := DestinationStatus{
+		Name: st.Name, Type: kind, Breaker: st.Breaker, Since: st.Since, Error: st.Error, Hint: st.Hint,
+		Volatile: b.Volatile, Problem: b.Problem, Full: b.Full,
+		Offered: b.Offered, Delivered: b.Delivered, DeadLettered: b.DeadLettered, Shed: b.Shed, Moved: b.Moved, Buffered: b.Buffered, Leased: b.Leased,
+		Bytes: b.Bytes, DiskBytes: b.DiskBytes, MaxBytes: b.MaxBytes, MemoryBytes: b.MemoryBytes,
+		Requests: st.Requests, Failed: st.Failed, Retried: st.Retried, Output: st.Output,
+	}
+	if out.Problem == "" {
+		out.Problem = st.Trouble
+	}
+	if !st.NextTry.IsZero() {
+		out.NextTry = &st.NextTry
+	}
+	if !b.Oldest.IsZero() {
+		out.Oldest = &b.Oldest
+	}
+	return out
+}

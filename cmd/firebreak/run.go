@@ -1,0 +1,163 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/firebreak/firebreak/agent"
+	"github.com/firebreak/firebreak/config"
+)
+
+func newRun() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the router",
+		Long: `Runs the router until SIGTERM or SIGINT. Then it goes on accepting until its
+senders are quiet, delivers what it can within shutdown.deadline, and keeps the
+rest on disk. A second signal stops it at once, still losing nothing that was
+acknowledged.
+
+Without a configuration it listens on 127.0.0.1:24224 and writes one file per
+container under ./firebreak-data/logs.`,
+		Example: `  firebreak run
+  firebreak run -c firebreak.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runRouter(cmd.ErrOrStderr(), file) },
+	}
+	cmd.Flags().StringVarP(&file, "config", "c", "", configHelp)
+	return cmd
+}
+
+func runRouter(stderr io.Writer, file string) error {
+	src, err := findConfig(file)
+	if err != nil {
+		return err
+	}
+	cfg, degraded, err := loadOrLast(stderr, src)
+	if err != nil {
+		return err
+	}
+	log, err := newLog(cfg.Log.Level)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Sync() }()
+	warn(stderr, cfg)
+	agent.LimitMemory(cfg)
+
+	ctx, kill := signals()
+	a, err := agent.New(agent.Options{Config: cfg, Log: log, Version: version, Degraded: degraded, Kill: kill})
+	if err != nil {
+		return err
+	}
+	log.Info("listening", zap.Strings("addresses", a.Listening()), zap.String("admin", a.Admin()), zap.String("version", version),
+		zap.String("config", src.name()), zap.String("data_dir", cfg.DataDir))
+	if src.path == "" {
+		greet(stderr, a.Listening(), cfg)
+	}
+	if degraded == "" && src.path != "" {
+		if err := agent.KeepConfig(cfg.DataDir, src.text); err != nil {
+			log.Warn("can't keep the configuration for a start with a bad file", zap.Error(err))
+		}
+	}
+	return a.Run(ctx)
+}
+
+// loadOrLast loads the configuration, or, when it is bad, the last one that ran on the same data directory.
+func loadOrLast(stderr io.Writer, src source) (*config.Config, string, error) {
+	cfg, err := config.Load(src.path, src.text, agent.Kinds(), config.System())
+	if err == nil {
+		if err = agent.Check(cfg); err == nil {
+			return cfg, "", nil
+		}
+	}
+	fmt.Fprintln(stderr, err)
+	dir := cmp.Or(config.Peek(src.text, "data_dir"), config.DefaultDataDir)
+	text, name, e := agent.LastConfig(dir)
+	if e != nil {
+		return nil, "", errSilent
+	}
+	cfg, e = config.Load(name, text, agent.Kinds(), config.System())
+	if e != nil {
+		fmt.Fprintf(stderr, "\nthe last configuration that ran can't be used either:\n%v\n", e)
+		return nil, "", errSilent
+	}
+	fmt.Fprintf(stderr, "\n%s is bad: running the last configuration that worked, %s\n", src.name(), name)
+	reason := fmt.Sprintf("%s: %s", src.name(), firstLine(err))
+	return cfg, reason, nil
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// signals returns a context that ends with the first SIGTERM or SIGINT, and one that ends with the second.
+func signals() (stop, kill context.Context) {
+	stop, cancelStop := context.WithCancel(context.Background())
+	kill, cancelKill := context.WithCancel(context.Background())
+	c := make(chan os.Signal, 4)
+	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
+	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP)
+	go func() {
+		<-c
+		cancelStop()
+		<-c
+		cancelKill()
+	}()
+	return stop, kill
+}
+
+// newLog writes JSON lines to stderr, at most a few of the same message a second.
+func newLog(level string) (*zap.Logger, error) {
+	var l zapcore.Level
+	if err := l.Set(level); err != nil {
+		return nil, err
+	}
+	cfg := zap.NewProductionConfig()
+	cfg.Level = zap.NewAtomicLevelAt(l)
+	cfg.EncoderConfig.TimeKey = "time"
+	cfg.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	cfg.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
+	cfg.DisableCaller = true
+	cfg.DisableStacktrace = true
+	cfg.Sampling = &zap.SamplingConfig{Initial: 20, Thereafter: 1000}
+	return cfg.Build()
+}
+
+// greet tells who runs Firebreak for the first time what to paste next.
+func greet(w io.Writer, listening []string, cfg *config.Config) {
+	addr := "127.0.0.1:24224"
+	if len(listening) > 0 {
+		if host, port, err := net.SplitHostPort(strings.TrimPrefix(listening[0], "tcp://")); err == nil {
+			if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+				host = "127.0.0.1"
+			}
+			addr = net.JoinHostPort(host, port)
+		}
+	}
+	logs := cfg.DataDir + "/logs"
+	fmt.Fprintf(w, `
+Firebreak runs with its embedded default: it listens on %s and
+writes one file per container under %s. Paste this in another terminal:
+
+  docker run --rm --name hello --log-driver=fluentd \
+    --log-opt fluentd-address=%s busybox echo "hello, firebreak"
+  cat %s/hello.log
+
+Health, metrics and status: http://%s/  Stop with Ctrl-C.
+
+`, addr, logs, addr, logs, cfg.Admin)
+}
