@@ -1,0 +1,235 @@
+package forward
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/firebreak/firebreak/internal/handshake"
+	"github.com/firebreak/firebreak/internal/mp"
+	"github.com/firebreak/firebreak/outputs"
+)
+
+// A conn is a connection that is ready for messages. One goroutine sends on it; one of its own reads, from the start
+// to the end, so that acknowledgements never wait for the writer, and a peer that leaves is noticed while idle.
+type conn struct {
+	server *server
+	raw    net.Conn // closed to abort: that of TLS may wait for the peer
+	net    net.Conn // raw, or TLS on it
+	single bool     // the server wants one message per connection
+	expiry time.Time
+	idle   time.Time // since when, in the pool
+
+	timer *time.Timer   // of the sender
+	wake  chan struct{} // something was acknowledged
+	ended chan struct{} // closed when nothing is read any more
+
+	mu     sync.Mutex
+	flight []*message // what is being sent
+	next   int        // index in flight where the next acknowledgement is expected
+	left   int        // how many are not acknowledged
+	err    error      // why reading ended
+	buf    []byte     // read but not parsed, only for the reader
+}
+
+// dial connects to s and makes the connection ready, all within the connect timeout.
+func (o *output) dial(ctx context.Context, s *server) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.opts.ConnectTimeout)
+	defer cancel()
+	raw, err := o.dialer.DialContext(ctx, s.address.network, s.address.text)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{
+		server: s, raw: raw, net: raw,
+		timer: time.NewTimer(0),
+		wake:  make(chan struct{}, 1),
+		ended: make(chan struct{}),
+		buf:   make([]byte, 0, maxAnswer),
+	}
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	err = o.prepare(ctx, c)
+	if !stop() {
+		err = fmt.Errorf("prepare connection: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	if age := o.opts.MaxConnectionAge; age > 0 {
+		c.expiry = time.Now().Add(age - age/10 + rand.N(age/5+1))
+	}
+	o.conns.Go(c.read)
+	return c, nil
+}
+
+// prepare does TLS and the shared-key handshake.
+func (o *output) prepare(ctx context.Context, c *conn) error {
+	if o.tls != nil {
+		conf, err := o.tls.Config()
+		if err != nil {
+			return &outputs.Error{Class: outputs.Held, Err: err, Hint: "check the files under tls"}
+		}
+		if conf.ServerName == "" {
+			conf = conf.Clone()
+			conf.ServerName = c.server.address.host
+		}
+		t := tls.Client(c.raw, conf)
+		if err := t.HandshakeContext(ctx); err != nil {
+			return fmt.Errorf("do TLS handshake: %w", err)
+		}
+		c.net = t
+	}
+	if o.opts.SharedKey == "" && o.opts.Username == "" {
+		return nil
+	}
+	return o.shakeHands(c)
+}
+
+// shakeHands proves both sides to each other. What the server sends behind its verdict stays for the reader.
+func (o *output) shakeHands(c *conn) error {
+	helo, err := receive(c, handshake.ParseHelo)
+	if err != nil {
+		return fmt.Errorf("wait for the server's HELO: %w", err)
+	}
+	c.single = !helo.Keepalive
+	ping := handshake.Ping{Host: o.opts.SelfHostname, Salt: handshake.NewSalt()}
+	key := o.opts.SharedKey.Reveal()
+	ping.Digest = handshake.SharedKeyDigest(ping.Salt, ping.Host, helo.Nonce, key)
+	if len(helo.Auth) > 0 {
+		if o.opts.Username == "" {
+			return &outputs.Error{Class: outputs.Held, Err: errors.New("server asks for a user"), Hint: "set username and password"}
+		}
+		ping.User = o.opts.Username
+		ping.Password = handshake.PasswordDigest(helo.Auth, ping.User, o.opts.Password.Reveal())
+	}
+	if _, err := c.net.Write(ping.Append(nil)); err != nil {
+		return fmt.Errorf("send PING: %w", err)
+	}
+	pong, err := receive(c, handshake.ParsePong)
+	switch {
+	case err != nil:
+		return fmt.Errorf("wait for the server's PONG: %w", err)
+	case !pong.OK:
+		return refused(pong.Reason)
+	case !handshake.Equal(pong.Digest, handshake.SharedKeyDigest(ping.Salt, pong.Host, helo.Nonce, key)):
+		return &outputs.Error{Class: outputs.Held, Err: errors.New("server can't prove that it knows the shared key"), Hint: "check shared_key and that the address is the right one"}
+	}
+	return nil
+}
+
+func refused(reason string) error {
+	hint := "the server's log says more"
+	switch reason {
+	case handshake.ReasonKey:
+		hint = "shared_key must be the server's"
+	case handshake.ReasonUser:
+		hint = "check username and password"
+	}
+	return &outputs.Error{Class: outputs.Held, Err: fmt.Errorf("server refuses the handshake: %.200q", reason), Hint: hint}
+}
+
+// receive reads one message of the handshake.
+func receive[T any](c *conn, parse func([]byte) (T, int, error)) (T, error) {
+	for {
+		if len(c.buf) > 0 {
+			v, n, err := parse(c.buf)
+			if err == nil {
+				c.buf = c.buf[:copy(c.buf, c.buf[n:])]
+				return v, nil
+			}
+			if !errors.Is(err, mp.ErrShort) {
+				return v, err
+			}
+		}
+		if len(c.buf) == cap(c.buf) { // the parser has the bound
+			c.buf = append(make([]byte, 0, 2*handshake.MaxSize), c.buf...)
+		}
+		n, err := c.net.Read(c.buf[len(c.buf):cap(c.buf)])
+		c.buf = c.buf[:len(c.buf)+n]
+		if n == 0 && err != nil {
+			var none T
+			return none, err
+		}
+	}
+}
+
+// read takes acknowledgements until the connection ends, and then frees it.
+func (c *conn) read() {
+	err := c.readAcks()
+	c.mu.Lock()
+	c.err = err
+	c.mu.Unlock()
+	c.raw.Close()
+	close(c.ended)
+	c.server.forget(c)
+}
+
+func (c *conn) readAcks() error {
+	for {
+		used := 0
+		for used < len(c.buf) {
+			id, n, err := parseAck(c.buf[used:])
+			if errors.Is(err, mp.ErrShort) {
+				break
+			}
+			if err == nil && id != nil {
+				err = c.acknowledge(id)
+			}
+			if err != nil {
+				return err
+			}
+			used += n
+		}
+		c.buf = c.buf[:copy(c.buf, c.buf[used:])]
+		if len(c.buf) >= maxAnswer {
+			return fmt.Errorf("read acknowledgement: answer is larger than %d bytes", maxAnswer)
+		}
+		n, err := c.net.Read(c.buf[len(c.buf):cap(c.buf)])
+		c.buf = c.buf[:len(c.buf)+n]
+		if n == 0 && err != nil {
+			return err
+		}
+	}
+}
+
+// acknowledge marks the message with this id. They may come in any order; usually it is the order of sending.
+func (c *conn) acknowledge(id []byte) error {
+	if !c.server.o.opts.Ack {
+		return nil // not asked for, but harmless
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.flight {
+		k := (c.next + i) % len(c.flight)
+		if m := c.flight[k]; m.state == waiting && string(m.id[:]) == string(id) {
+			m.state = done
+			c.next = k + 1
+			c.left--
+			select {
+			case c.wake <- struct{}{}:
+			default:
+			}
+			return nil
+		}
+	}
+	return fmt.Errorf("read acknowledgement: id %.40q is not of a message on this connection", id)
+}
+
+// close ends the connection, whatever it is doing.
+func (c *conn) close() { c.raw.Close() }
+
+// usable reports whether the connection may take another batch now.
+func (c *conn) usable(now time.Time) bool {
+	select {
+	case <-c.ended:
+		return false
+	default:
+	}
+	return !c.single && (c.expiry.IsZero() || now.Before(c.expiry))
+}
