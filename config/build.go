@@ -50,9 +50,6 @@ func (b *builder) value(a ast.Node, depth int) *node {
 	switch a := a.(type) {
 	case *ast.MappingNode:
 		b.mapping(n, a.Values, depth)
-		if a.IsFlowStyle && a.Start != nil {
-			n.pos = tokenPos(a.Start)
-		}
 	case *ast.MappingValueNode:
 		b.mapping(n, []*ast.MappingValueNode{a}, depth)
 	case *ast.SequenceNode:
@@ -69,14 +66,14 @@ func (b *builder) value(a ast.Node, depth int) *node {
 		if v := b.anchors[name]; v != nil {
 			return v
 		}
-		b.problem(n.pos, fmt.Sprintf("no anchor &%s stands before this alias", name), fmt.Sprintf("for a glob, put it in quotes: %q", "*"+name))
+		b.fail(n, fmt.Sprintf("no anchor &%s stands before this alias", name), fmt.Sprintf("for a glob, put it in quotes: %q", "*"+name))
 	case *ast.TagNode:
-		b.problem(n.pos, "YAML tags such as !!binary are not supported", "remove it; text that begins with ! goes in quotes")
+		b.fail(n, "YAML tags such as !!binary are not supported", "remove it; text that begins with ! goes in quotes")
 	case *ast.LiteralNode:
 		n.kind = scalarNode
 		if a.Value != nil {
 			n.text = a.Value.Value
-			n.place = span{from: n.pos, lines: strings.Count(a.Value.GetToken().Origin, "\n") + 1}
+			n.place = span{from: n.pos, lines: strings.Count(strings.TrimRight(a.Value.GetToken().Origin, "\n"), "\n") + 1}
 		}
 	case nil, *ast.NullNode, *ast.CommentGroupNode:
 	default:
@@ -84,7 +81,7 @@ func (b *builder) value(a ast.Node, depth int) *node {
 			b.scalar(n, s.GetToken())
 			break
 		}
-		b.problem(n.pos, "this YAML is not supported here", "")
+		b.fail(n, "this YAML is not supported here", "")
 	}
 	return n
 }
@@ -102,10 +99,7 @@ func (b *builder) mapping(n *node, values []*ast.MappingValueNode, depth int) {
 	n.kind = mappingNode
 	seen := make(map[string]int, len(values)) // line of each key
 	var merged []pair
-	for i, v := range values {
-		if i == 0 {
-			n.pos = b.pos(v.Key)
-		}
+	for _, v := range values {
 		if v.Key.IsMergeKey() {
 			merged = append(merged, b.merge(v.Value, depth)...)
 			continue
@@ -172,15 +166,29 @@ func (b *builder) key(a ast.Node) (string, bool) {
 	}
 	key := s.GetToken().Value
 	if strings.Contains(key, "${") {
-		b.problem(b.pos(a), fmt.Sprintf("key %q holds ${…}, which works in values only", key), "")
-		return "", false
+		at := node{pos: b.pos(a)}
+		b.fail(&at, fmt.Sprintf("key %s holds ${…}, which works in values only", quote(key)), "")
 	}
 	return key, true
 }
 
+// fail reports a problem of a node, and that no others of it are to be.
+func (b *builder) fail(n *node, message, hint string) {
+	b.problem(n.pos, message, hint)
+	n.kind = brokenNode
+	b.broken[n.pos] = true
+}
+
 func (b *builder) pos(a ast.Node) Pos {
-	if a == nil {
+	switch m := a.(type) {
+	case nil:
 		return Pos{}
+	case *ast.MappingNode:
+		if !m.IsFlowStyle && len(m.Values) > 0 {
+			return b.pos(m.Values[0].Key)
+		}
+	case *ast.MappingValueNode:
+		return b.pos(m.Key)
 	}
 	return tokenPos(a.GetToken())
 }

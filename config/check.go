@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,41 +72,50 @@ func anyHost(h string) bool { return h == "" || h == "0.0.0.0" || h == "::" }
 func (l *loader) checkListen(cfg *Config, root *node) {
 	var seen []listener
 	if cfg.Admin != "" && cfg.Admin != "off" {
-		seen = append(seen, parseListener(cfg.Admin, "admin", root.locate("admin").Line))
+		seen = append(seen, parseListener(cfg.Admin, "admin", root.placeOf("admin").Line))
 	}
-	inputs := root.get("inputs")
 	for _, in := range cfg.Inputs {
-		n := inputs.get(in.Name).get("listen")
-		if n == nil || in.Options == nil {
-			continue
-		}
-		items := n.items
-		if n.kind == scalarNode {
-			items = []*node{n}
-		}
-		for _, item := range items {
-			if item.kind != scalarNode {
-				continue
+		n := root.get("inputs").get(in.Name)
+		for i, address := range listenOption(in.Options) {
+			pos, shown := in.Pos, quote(address)
+			if given := n.get("listen"); given != nil {
+				pos = given.locate(fmt.Sprintf("[%d]", i))
+				shown = given.textAt(i, shown)
 			}
-			before := len(l.problems)
-			text, ok := l.expand(item, false)
-			if l.problems = l.problems[:before]; !ok { // reported before
-				continue
-			}
-			this := parseListener(text, "inputs."+in.Name, item.pos.Line)
-			for _, other := range seen {
-				if this.overlaps(other) {
-					where := ""
-					if other.line > 0 && !(other.owner == "admin" && root.get("admin") == nil) {
-						where = fmt.Sprintf(" in line %d", other.line)
-					}
-					l.problem(item.pos, fmt.Sprintf("%s listens on %s, as %s%s does", this.owner, item.found(), other.owner, where), "give one of them another address")
-					break
-				}
+			this := parseListener(address, "inputs."+in.Name, pos.Line)
+			if j := slices.IndexFunc(seen, this.overlaps); j >= 0 {
+				l.problem(pos, fmt.Sprintf("%s listens on %s, as %s does", this.owner, shown, seen[j].where()), "give one of them another address")
 			}
 			seen = append(seen, this)
 		}
 	}
+}
+
+func (a listener) where() string {
+	if a.line == 0 {
+		return a.owner
+	}
+	return fmt.Sprintf("%s in line %d", a.owner, a.line)
+}
+
+// listenOption returns the addresses of an input's listen option, defaults included.
+func listenOption(options any) []string {
+	v := reflect.ValueOf(options)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	for _, f := range fieldsOf(v.Elem().Type()) {
+		if f.key != "listen" {
+			continue
+		}
+		switch x := v.Elem().FieldByIndex(f.index).Interface().(type) {
+		case string:
+			return []string{x}
+		case []string:
+			return x
+		}
+	}
+	return nil
 }
 
 func parseListener(address, owner string, line int) listener {

@@ -33,7 +33,7 @@ func (l *loader) check(n *node, v reflect.Value) {
 	if !ok {
 		return
 	}
-	c.Check(&Report{add: func(key, message, hint string) { l.problem(n.locate(key), message, hint) }})
+	c.Check(&Report{add: func(key, message, hint string) { l.problem(n.locate(key), l.hide(message), l.hide(hint)) }})
 }
 
 func (l *loader) fill(n *node, path string, others []string, values []reflect.Value) {
@@ -127,19 +127,11 @@ func (l *loader) setText(n *node, v reflect.Value, s textSetter, f *field, path 
 		return
 	}
 	if err := s.SetText(text); err != nil {
-		l.problem(n.pos, fmt.Sprintf("%s: %s: %s", path, n.found(), hideValue(err.Error(), text, n)), "")
+		l.problem(n.pos, fmt.Sprintf("%s: %s: %s", path, n.found(), l.hide(err.Error())), "")
 	}
 	if len(l.problems) == before {
 		l.check(n, v)
 	}
-}
-
-// hideValue keeps a value that came from the environment or a file out of a message.
-func hideValue(message, text string, n *node) string {
-	if text != n.text && text != "" {
-		message = strings.ReplaceAll(message, text, n.text)
-	}
-	return message
 }
 
 func (l *loader) setList(n *node, v reflect.Value, f *field, path string) {
@@ -183,13 +175,13 @@ func (l *loader) text(n *node, f *field, path string) (string, bool) {
 		l.problem(n.pos, fmt.Sprintf("%s: expected %s, found %s", path, name, n.found()), "")
 		return "", false
 	}
-	if f.secret {
+	if f.secret && (!onlyRef.MatchString(n.text) || strings.Contains(n.text, ":-")) {
 		l.secrets = append(l.secrets, n.place)
 	}
 	text, ok := l.expand(n, f.template)
 	if ok && f.template && l.kinds.CheckTemplate != nil {
 		if err := l.kinds.CheckTemplate(text); err != nil {
-			l.problem(n.pos, fmt.Sprintf("%s: %s", path, hideValue(err.Error(), text, n)), "")
+			l.problem(n.pos, fmt.Sprintf("%s: %s", path, l.hide(err.Error())), "")
 			return "", false
 		}
 	}
@@ -213,6 +205,9 @@ func (l *loader) setScalar(n *node, v reflect.Value, f *field, path string) {
 		return
 	}
 	if w := setScalar(v, text); w != nil {
+		if v.Kind() == reflect.Bool {
+			w.hint = boolHint(text)
+		}
 		if text != n.text {
 			w.hint = "" // it may hold the value
 		}

@@ -11,7 +11,10 @@ import (
 	"unicode/utf8"
 )
 
-const maxSecret = 64 << 10 // bytes of a file that ${file:…} names
+const (
+	maxSecret = 64 << 10 // bytes of a file that ${file:…} names
+	minHidden = 4        // bytes of a value that are kept out of messages; shorter ones are in every word
+)
 
 // A Lookup is where ${env:NAME} and ${file:PATH} come from. A nil function finds nothing.
 type Lookup struct {
@@ -55,6 +58,7 @@ func (e Lookup) file(path string) ([]byte, error) {
 
 var (
 	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	onlyRef   = regexp.MustCompile(`^\$\{((env|file):[^}]*|[A-Z_][A-Z0-9_]*)\}?$`)
 	eventName = regexp.MustCompile(`^(tag|type|host|id|tag\[.*|time:.*|(record|ecs|k8s)\..*)(:-.*)?$`)
 )
 
@@ -110,6 +114,9 @@ func (l *loader) expand(n *node, template bool) (string, bool) {
 			l.problem(l.within(n, ref), err.message, err.hint)
 			ok = false
 		case outside:
+			if len(value) >= minHidden {
+				l.outer = append(l.outer, value, ref)
+			}
 			literal.WriteString(value)
 		case template:
 			if strings.HasSuffix(literal.String(), "$") {
@@ -175,6 +182,11 @@ func (l *loader) outside(name string) (value string, outside bool, err *wrong) {
 	}
 	value = strings.TrimSuffix(string(data), "\n")
 	return strings.TrimSuffix(value, "\r"), true, nil
+}
+
+// hide replaces what came from outside in a message of somebody else.
+func (l *loader) hide(message string) string {
+	return strings.NewReplacer(l.outer...).Replace(message)
 }
 
 // within returns the place of a part of a scalar: its own column when it stands on the scalar's first line.

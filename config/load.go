@@ -16,6 +16,8 @@ type loader struct {
 	secrets  []span
 	problems []Problem
 	warnings []Problem
+	broken   map[Pos]bool    // values that YAML itself couldn't give: no more about them
+	outer    []string        // what ${env:…} and ${file:…} brought, and how it is written, in turn
 	names    map[string]bool // of processors
 }
 
@@ -23,7 +25,7 @@ type loader struct {
 //
 // Load makes no connection and resolves no name; it reads nothing but what ${env:…} and ${file:…} name, through env.
 func Load(path string, src []byte, kinds Kinds, env Lookup) (*Config, error) {
-	l := &loader{path: path, kinds: kinds, env: env, names: map[string]bool{}}
+	l := &loader{path: path, kinds: kinds, env: env, names: map[string]bool{}, broken: map[Pos]bool{}}
 	cfg := &Config{Path: path}
 	if root := l.parse(src); len(l.problems) == 0 || root != nil {
 		l.load(cfg, root)
@@ -36,6 +38,9 @@ func Load(path string, src []byte, kinds Kinds, env Lookup) (*Config, error) {
 }
 
 func (l *loader) problem(pos Pos, message, hint string) {
+	if l.broken[pos] {
+		return
+	}
 	l.problems = append(l.problems, Problem{File: l.path, Pos: pos, Message: message, Hint: hint})
 }
 
@@ -82,14 +87,15 @@ func (l *loader) load(cfg *Config, root *node) {
 var name64 = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // named returns the entries of a mapping whose keys are names.
-func (l *loader) named(root *node, section, what string) []pair {
+func (l *loader) named(root *node, section, what string, kinds []Kind) []pair {
 	n := root.get(section)
+	example := fmt.Sprintf("{ %s: { type: %s } }", what, firstKind(kinds))
 	switch {
 	case n == nil || n.kind == mappingNode && len(n.pairs) == 0:
-		l.problem(root.locate(section), "no "+section+" are configured", fmt.Sprintf("add %s: { %s: { type: … } }", section, what))
+		l.problem(root.placeOf(section), "no "+section+" are configured", "add "+section+": "+example)
 		return nil
 	case n.kind != mappingNode:
-		l.problem(n.pos, fmt.Sprintf("%s: expected a mapping of names such as { %s: { type: … } }, found %s", section, what, n.found()), "")
+		l.problem(n.pos, fmt.Sprintf("%s: expected names and what they stand for such as %s, found %s", section, example, n.found()), "")
 		return nil
 	}
 	for _, p := range n.pairs {
@@ -100,6 +106,13 @@ func (l *loader) named(root *node, section, what string) []pair {
 	return n.pairs
 }
 
+func firstKind(kinds []Kind) string {
+	if len(kinds) == 0 {
+		return "…"
+	}
+	return kinds[0].Name
+}
+
 // kind returns the kind that the type key of an entry names, or nil after a problem.
 func (l *loader) kind(p pair, path string, kinds []Kind) *Kind {
 	var names []string
@@ -107,7 +120,7 @@ func (l *loader) kind(p pair, path string, kinds []Kind) *Kind {
 		names = append(names, kinds[i].Name)
 	}
 	if p.value.kind != mappingNode {
-		l.problem(p.value.pos, fmt.Sprintf("%s: expected a mapping such as { type: %s }, found %s", path, strings.Join(names[:min(1, len(names))], ""), p.value.found()), "")
+		l.problem(p.value.pos, fmt.Sprintf("%s: expected a mapping such as { type: %s }, found %s", path, firstKind(kinds), p.value.found()), "")
 		return nil
 	}
 	n := p.value.get("type")
@@ -137,7 +150,7 @@ func (l *loader) plainText(n *node, path string) (string, bool) {
 }
 
 func (l *loader) inputs(cfg *Config, root *node) {
-	for _, p := range l.named(root, "inputs", "docker") {
+	for _, p := range l.named(root, "inputs", "docker", l.kinds.Inputs) {
 		path := "inputs." + p.key
 		in := Input{Name: p.key, Pos: p.keyPos}
 		if kind := l.kind(p, path, l.kinds.Inputs); kind != nil {
@@ -149,7 +162,7 @@ func (l *loader) inputs(cfg *Config, root *node) {
 }
 
 func (l *loader) outputs(cfg *Config, root *node) {
-	for _, p := range l.named(root, "outputs", "archive") {
+	for _, p := range l.named(root, "outputs", "archive", l.kinds.Outputs) {
 		path := "outputs." + p.key
 		out := Output{Name: p.key, Pos: p.keyPos}
 		if kind := l.kind(p, path, l.kinds.Outputs); kind != nil {

@@ -82,3 +82,12 @@ func TestGoodConfigurationsLoadWithoutWarning(t *testing.T) {
 		})
 	}
 }
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	src, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(src)
+}

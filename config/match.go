@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // matchKeys are the keys of a condition. Those of pathFields take a mapping of keys to patterns.
@@ -77,6 +78,7 @@ func (l *loader) match(n *node, path, lineKey string) *Match {
 			if p.key == "line" {
 				t.LineKey = lineKey
 			}
+			l.checkContainer(p.value, t, at)
 			m.Tests = append(m.Tests, t)
 		default:
 			hint := otherNames[p.key]
@@ -87,6 +89,18 @@ func (l *loader) match(n *node, path, lineKey string) *Match {
 		}
 	}
 	return m
+}
+
+// checkContainer reports names with the slash that Docker's API puts before them: it is gone from events.
+func (l *loader) checkContainer(n *node, t Test, at string) {
+	if t.Field != "container" {
+		return
+	}
+	for _, p := range t.Patterns {
+		if p.Kind == Glob && strings.HasPrefix(p.Text, "/") {
+			l.problem(n.pos, at+": names of containers have no / before them here", "leave it out")
+		}
+	}
 }
 
 // matches reads what any and not hold: a list of conditions, or a single one.

@@ -38,10 +38,12 @@ func (l *loader) processors(n *node, path, route, lineKey string) []Processor {
 func (l *loader) processor(n *node, path, lineKey string) Processor {
 	p := Processor{Pos: n.pos, Match: l.match(n.get("match"), path+".match", lineKey)}
 	var found []string
+	unknown := false
 	for _, kv := range n.pairs {
 		at := join(path, kv.key)
 		if !slices.Contains(processorKeys, kv.key) {
 			l.problem(kv.keyPos, "unknown key "+quote(kv.key)+in(path), hintNames(kv.key, "known keys", processorKeys))
+			unknown = true
 			continue
 		}
 		if !slices.Contains(actions, kv.key) {
@@ -65,7 +67,7 @@ func (l *loader) processor(n *node, path, lineKey string) Processor {
 		}
 	}
 	switch {
-	case len(found) == 0:
+	case len(found) == 0 && !unknown:
 		l.problem(n.pos, path+" does nothing", "give it one of "+strings.Join(actions, ", "))
 	case len(found) > 1:
 		l.problem(n.pos, fmt.Sprintf("%s has %d actions: %s", path, len(found), strings.Join(found, ", ")), "write a processor for each; they run in order")

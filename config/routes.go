@@ -24,21 +24,26 @@ func (l *loader) routes(cfg *Config, root *node, lineKey string) {
 	case n == nil && len(cfg.Outputs) == 0: // reported before
 		return
 	case n == nil:
-		l.problem(root.locate("routes"), fmt.Sprintf("there are %d outputs and no routes that say which events go where", len(cfg.Outputs)), "add routes: [ { name: rest, to: ["+strings.Join(outputNames(cfg), ", ")+"] } ]")
+		l.problem(root.placeOf("routes"), fmt.Sprintf("there are %d outputs and no routes that say which events go where", len(cfg.Outputs)), "add routes: [ { name: rest, to: ["+strings.Join(outputNames(cfg), ", ")+"] } ]")
 		return
 	case n.kind != sequenceNode:
 		l.problem(n.pos, "routes: expected a list such as [ { name: rest, to: [archive] } ], found "+n.found(), "the order counts: the first route that matches takes the event")
 		return
 	}
+	readable := true
 	for i, item := range n.items {
 		at := fmt.Sprintf("routes[%d]", i)
 		if item.kind != mappingNode {
 			l.problem(item.pos, fmt.Sprintf("%s: expected a mapping such as { name: rest, to: [archive] }, found %s", at, item.found()), "")
+			readable = false
 			continue
 		}
+		readable = readable && !slices.ContainsFunc(item.pairs, func(p pair) bool { return !slices.Contains(routeKeys, p.key) })
 		cfg.Routes = append(cfg.Routes, l.route(cfg, item, at, lineKey))
 	}
-	l.checkOrder(cfg, n)
+	if readable { // else it isn't known what the routes match
+		l.checkOrder(cfg, n)
+	}
 	l.checkSupplied(cfg)
 	l.checkReached(cfg)
 }
@@ -65,7 +70,9 @@ func (l *loader) route(cfg *Config, n *node, at, lineKey string) Route {
 	}
 	r.Match = l.match(n.get("match"), at+": match", lineKey)
 	r.To = l.destinations(cfg, n.get("to"), at)
+	before := len(l.problems)
 	r.Discard = l.flag(n, "discard", at)
+	flagsRead := len(l.problems) == before
 	r.Continue = l.flag(n, "continue", at)
 	r.Processors = l.processors(n.get("processors"), at+": processors", r.Name, lineKey)
 	switch {
@@ -73,7 +80,7 @@ func (l *loader) route(cfg *Config, n *node, at, lineKey string) Route {
 		l.problem(n.locate("discard"), at+" has both to and discard", "remove one of them")
 	case r.Discard && r.Continue:
 		l.problem(n.locate("continue"), at+" has both discard and continue", "a discarded event ends there; remove one of them")
-	case !r.Discard && n.get("to") == nil:
+	case !r.Discard && n.get("to") == nil && flagsRead:
 		l.problem(n.pos, at+" leads nowhere", "give it to: [OUTPUT], or discard: true")
 	}
 	return r

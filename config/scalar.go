@@ -155,6 +155,16 @@ func parseBool(s string) (value, ok bool) {
 	return false, false
 }
 
+func boolHint(s string) string {
+	switch strings.ToLower(s) {
+	case "yes", "on", "1", "enabled":
+		return "write true"
+	case "no", "off", "0", "disabled":
+		return "write false"
+	}
+	return ""
+}
+
 func isScalar(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.String, reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,

@@ -58,6 +58,9 @@ func (l *loader) parse(src []byte) *node {
 		}
 		root = b.build(doc.Body, 0)
 	}
+	if b.stopped {
+		return nil
+	}
 	return root
 }
 
@@ -109,14 +112,17 @@ func checkTokens(tokens token.Tokens) error {
 	if len(tokens) > maxTokens {
 		return fail(tokens[maxTokens], fmt.Sprintf("file has more than %d words and signs", maxTokens), "")
 	}
-	flow, inLine, line, run := 0, 0, 0, 0
+	flow, inLine, line, run := 0, 0, 0, 0 // open brackets; entries that begin in this line; anchors and tags in a row
 	for _, tk := range tokens {
 		if tk.Position == nil {
 			continue
 		}
-		if tk.Position.Line != line {
+		first := tk.Position.Line != line
+		if first {
 			line, inLine = tk.Position.Line, 0
 		}
+		begins := first || tk.Type == token.SequenceEntryType || tk.Type == token.MappingKeyType
+		tooFar := flow == 0 && begins && tk.Position.Column > maxIndent
 		switch tk.Type {
 		case token.MappingStartType, token.SequenceStartType:
 			flow++
@@ -135,8 +141,7 @@ func checkTokens(tokens token.Tokens) error {
 		default:
 			run = 0
 		}
-		block := flow == 0 && tk.Position.Column > maxIndent && (inLine > 0 || tk.Prev != nil && tk.Prev.Position.Line < line)
-		if flow > maxDepth || inLine > maxDepth || run > 4 || block {
+		if flow > maxDepth || inLine > maxDepth || run > 4 || tooFar {
 			return fail(tk, fmt.Sprintf("values are nested too deep, the bound is %d", maxDepth), "")
 		}
 	}
@@ -164,19 +169,26 @@ func (l *loader) syntaxError(err error) {
 	}
 	pos := tokenPos(y.GetToken())
 	pos.Line = min(pos.Line, len(l.lines))
-	message, hint := y.GetMessage(), "values of one mapping begin in the same column; text with any of : # { } [ ] , & * ! | > % @ in it goes in quotes"
+	message, hint := y.GetMessage(), "keys of one mapping begin in the same column; text that begins with one of { } [ ] & * ! | > % @ or holds \": \" goes in quotes"
 	line := ""
 	if pos.Line > 0 {
 		line = l.lines[pos.Line-1]
 	}
 	switch trimmed := strings.TrimLeft(line, " "); {
 	case strings.HasPrefix(trimmed, "\t") || strings.Contains(message, "tab character"):
-		message, hint = "a tab can't indent YAML", "use spaces"
+		l.problem(pos, "a tab can't indent YAML", "use spaces")
+		return
+	case message == "value is not allowed in this context":
+		hint = "keys of one mapping begin in the same column"
+	case message == "mapping value is not allowed in this context":
+		hint = "text with a colon and a space in it goes in quotes"
+	case message == "non-map value is specified":
+		message, hint = "expected a key and a colon", "entries of one mapping or list begin in the same column"
 	case strings.Contains(message, "could not find end character of"):
 		hint = "close the quote"
 	case strings.Contains(message, "must be specified"), strings.Contains(message, "not found"), strings.Contains(message, "could not find flow map"):
 		hint = "close each [ and {, and put a comma between the entries"
-	case strings.Contains(message, "character '@'"), strings.Contains(message, "character '`'"), strings.Contains(message, "character '%'"):
+	case strings.Contains(message, "reserved character"):
 		hint = "put the text in quotes"
 	}
 	l.problem(pos, "read YAML: "+message, hint)

@@ -12,6 +12,7 @@ const (
 	scalarNode
 	mappingNode
 	sequenceNode
+	brokenNode // reported; whatever else is wrong with it follows from that
 )
 
 // A node is a part of the file. Nodes don't change once built; an alias shares those of its anchor.
@@ -38,6 +39,14 @@ func (n *node) get(key string) *node {
 		return p.value
 	}
 	return nil
+}
+
+// placeOf returns the place of a key, or none when it isn't there.
+func (n *node) placeOf(key string) Pos {
+	if p := n.pair(key); p != nil {
+		return p.keyPos
+	}
+	return Pos{}
 }
 
 func (n *node) pair(key string) *pair {
@@ -102,11 +111,26 @@ func (n *node) found() string {
 	return quote(n.text)
 }
 
-// quote returns s in quotes, cut when it is long.
+// textAt describes entry i of a list, or a scalar that stands for a list.
+func (n *node) textAt(i int, otherwise string) string {
+	switch {
+	case n.kind == scalarNode:
+		return n.found()
+	case i < len(n.items):
+		return n.items[i].found()
+	}
+	return otherwise
+}
+
+// quote returns s in quotes, cut when it is long. Backslashes stay single where that is clear.
 func quote(s string) string {
 	const most = 60
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most-1]) + "…"
 	}
-	return strconv.Quote(s)
+	quoted := strconv.Quote(s)
+	if len(quoted) > len(s)+2 && strconv.CanBackquote(s) {
+		return "`" + s + "`"
+	}
+	return quoted
 }
