@@ -119,7 +119,7 @@ func (t *Template) PerEvent() bool {
 	return false
 }
 
-// PerChunk reports whether chunks can render differently: the template needs anything but literals, the id and the host.
+// PerChunk reports whether chunks can render differently: the template needs anything but literals and the id.
 func (t *Template) PerChunk() bool {
 	for i := range t.parts {
 		if k := t.parts[i].kind; k != partLiteral && k != partID {

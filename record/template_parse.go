@@ -137,7 +137,7 @@ func variableHint(name string) string {
 	}
 	name, _, _ = strings.Cut(name, "[")
 	name, _, _ = strings.Cut(name, ":")
-	best, distance := "", len(name)/2+1
+	best, distance := "", min(len(name)/2+2, 3)
 	for _, known := range []string{"tag", "type", "record", "ecs", "k8s", "host", "id", "time"} {
 		if d := editDistance(name, known); d < distance {
 			best, distance = known, d
