@@ -88,7 +88,8 @@ func (c *conn) step() bool {
 	n, err := c.rw.Read(room)
 	c.have += n
 	c.read += n
-	if n > 0 && !c.decode(st) {
+	// The mode may have changed while Read waited; then data wins over the deadline that interrupts it.
+	if n > 0 && !c.decode(c.sink.state.Load()) {
 		return false
 	}
 	switch {
