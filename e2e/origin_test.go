@@ -89,7 +89,7 @@ func TestDeadAggregators(t *testing.T) {
 	complete(t, fail, perSink+uint64(rounds), 2*time.Minute)
 	t.Logf("all %d lines were there %v after the aggregators", 3*perSink, time.Since(began))
 	for i := range count {
-		for j, s := range []*sink.Sink{access, audit, error, access, audit, fail} {
+		for j, s := range []*sink.Sink{access, audit, fail, access, audit, fail} {
 			if n, first := missingOf(s, 6*i+j, lines); n > 0 {
 				t.Errorf("container %d, stream %d: %d lines are missing, from %d on", i, j, n, first)
 			}
