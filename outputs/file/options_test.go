@@ -85,3 +85,34 @@ func TestLongElementsAreCutAndStayApart(t *testing.T) {
 		}
 	}
 }
+
+func TestOptionsFromAConfiguration(t *testing.T) {
+	kinds := config.Kinds{
+		Inputs:  []config.Kind{{Name: "none", Options: func() any { return &struct{}{} }}},
+		Outputs: []config.Kind{{Name: Kind().Name, Summary: Kind().Summary, Options: func() any { return Kind().Options() }}},
+	}
+	load := func(options string) (*Options, error) {
+		src := "inputs: { in: { type: none } }\noutputs: { out: { type: file, " + options + " } }\n"
+		cfg, err := config.Load("test.yaml", []byte(src), kinds, config.Lookup{})
+		if err != nil {
+			return nil, err
+		}
+		return cfg.Outputs[0].Options.(*Options), nil
+	}
+	got, err := load(`path: "/var/log/apps/${record.container_name:-none}.log", mode: 0600, rotate: { max_bytes: 1MiB }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Options{
+		Path: "/var/log/apps/${record.container_name:-none}.log", Timezone: "UTC", Format: "json_lines", TimeKey: "time", TagKey: "tag",
+		Compress: "none", Rotate: Rotate{MaxBytes: 1 << 20, Keep: 5}, Mode: "0600", DirMode: "0750", MaxOpenFiles: 64, MaxNewFiles: 1000,
+	}
+	if *got != *want {
+		t.Errorf("options %+v, want %+v", got, want)
+	}
+	for _, bad := range []string{`format: raw`, `path: "/var/log/${tag}"`, `path: /a/b.log, rotate: { keep: 0 }`, `path: /a/b.log, compress: lz4`} {
+		if _, err := load(bad); err == nil {
+			t.Errorf("%s: no error", bad)
+		}
+	}
+}
