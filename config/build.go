@@ -73,7 +73,7 @@ func (b *builder) value(a ast.Node, depth int) *node {
 		n.kind = scalarNode
 		if a.Value != nil {
 			n.text = a.Value.Value
-			n.place = span{from: n.pos, lines: strings.Count(strings.TrimRight(a.Value.GetToken().Origin, "\n"), "\n") + 1}
+			n.place = span{from: n.pos, lines: strings.Count(strings.TrimRight(a.Value.GetToken().Origin, " \n"), "\n") + 1}
 		}
 	case nil, *ast.NullNode, *ast.CommentGroupNode:
 	default:

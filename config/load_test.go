@@ -39,19 +39,7 @@ func TestWrongConfigurationsSayWhatIsWrong(t *testing.T) {
 				t.Fatalf("Load gave %v, want *Errors", err)
 			}
 			got := err.Error() + "\n"
-			golden := strings.TrimSuffix(file, ".yaml") + ".txt"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(string(want), got); d != "" {
-				t.Errorf("message (-want +got):\n%s", d)
-			}
+			checkGolden(t, strings.TrimSuffix(file, ".yaml")+".txt", got)
 			for _, secret := range []string{"hunter2", "s3cret"} {
 				if strings.Contains(got, secret) {
 					t.Errorf("the message shows the value %q", secret)
@@ -80,6 +68,39 @@ func TestGoodConfigurationsLoadWithoutWarning(t *testing.T) {
 				t.Errorf("warning: %v", w)
 			}
 		})
+	}
+}
+
+func TestOddConfigurationsLoadWithAWarning(t *testing.T) {
+	files, err := filepath.Glob("testdata/odd/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files in testdata/odd, error %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			cfg, err := Load(filepath.Base(file), []byte(readFile(t, file)), testKinds, testEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got strings.Builder
+			for _, w := range cfg.Warnings {
+				got.WriteString(w.String() + "\n")
+			}
+			checkGolden(t, strings.TrimSuffix(file, ".yaml")+".txt", got.String())
+		})
+	}
+}
+
+// checkGolden compares got with a file, or writes it there with -update.
+func checkGolden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff(readFile(t, path), got); d != "" {
+		t.Errorf("message (-want +got):\n%s", d)
 	}
 }
 

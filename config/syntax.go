@@ -17,7 +17,7 @@ import (
 // Bounds of a configuration file.
 const (
 	MaxFile   = 4 << 20 // bytes
-	maxTokens = 200_000 // words and signs of the file
+	maxTokens = 50_000  // words and signs of the file; the time of the YAML parser grows with their square
 	maxNodes  = 100_000 // values, with aliases expanded
 	maxDepth  = 32      // values inside values
 	maxIndent = 512     // column at which a list entry may begin
@@ -187,7 +187,7 @@ func (l *loader) syntaxError(err error) {
 	case strings.Contains(message, "could not find end character of"):
 		hint = "close the quote"
 	case strings.Contains(message, "must be specified"), strings.Contains(message, "not found"), strings.Contains(message, "could not find flow map"):
-		hint = "close each [ and {, and put a comma between the entries"
+		hint = "close each [ and {, and put a comma between the entries; text with one of [ ] { } , in it goes in quotes"
 	case strings.Contains(message, "reserved character"):
 		hint = "put the text in quotes"
 	}
