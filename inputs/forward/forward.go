@@ -1,0 +1,208 @@
+// Package forward is the input that speaks the forward protocol of Fluentd and Fluent Bit, as Docker's fluentd log
+// driver and AWS FireLens do.
+//
+// Each connection has one goroutine, which reads, takes all complete messages into one batch, has it accepted, and
+// then sends the acks that are due. It waits for nothing else. Large messages go out in parts as they arrive.
+//
+// Sources: Forward Protocol Specification v0, v1 and v1.5 (fluent/fluentd wiki), and what the clients really send.
+package forward
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/firebreak/firebreak/config"
+	"github.com/firebreak/firebreak/inputs"
+	"github.com/firebreak/firebreak/record"
+)
+
+// maxEvent is the largest event, in bytes, whatever the budget.
+const maxEvent = 16 << 20
+
+// Env is what an input needs from the router.
+type Env struct {
+	Name     string
+	Log      *zap.Logger  // nil: none
+	Attrs    record.Attrs // of every chunk
+	Dir      string       // for the pieces of long lines; made when it is missing; "": none are kept
+	Sync     bool         // sync pieces before they are acked, because a destination does so too (sync: always)
+	Shutdown config.Shutdown
+}
+
+// An Input is a forward input. Call Listen once, then Run once.
+type Input struct {
+	opts     Options
+	env      Env
+	log      limitedLog
+	hostname string
+	eventMax int
+	tls      *tls.Config
+
+	budget *budget
+	tags   interner
+	join   *joiner
+	count  counters
+
+	listeners []listener
+	packets   []net.PacketConn
+
+	accept   inputs.Accept
+	work     context.Context // of connections; outlives the ctx of Run
+	last     atomic.Int64    // when something was read or connected, unix nanoseconds
+	stopping chan struct{}
+	stopOnce sync.Once
+
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	stopBy  time.Time // set when the connections were told to stop
+	serving sync.WaitGroup
+}
+
+var _ inputs.Input = (*Input)(nil)
+
+// New returns an input that listens nowhere yet. It reads the TLS files.
+func New(opts *Options, env Env) (*Input, error) {
+	in := &Input{
+		opts: *opts, env: env,
+		eventMax: int(min(maxEvent, opts.Memory/2)),
+		budget:   newBudget(int64(opts.Memory)),
+		stopping: make(chan struct{}),
+		conns:    map[*conn]struct{}{},
+	}
+	in.eventMax = max(in.eventMax, baseWindow)
+	log := env.Log
+	if log == nil {
+		log = zap.NewNop()
+	}
+	in.log.Logger = log.With(zap.String("input", env.Name))
+	in.hostname = opts.SelfHostname
+	if in.hostname == "" {
+		host, err := os.Hostname()
+		in.hostname = cmp.Or(host, "firebreak")
+		if err != nil {
+			in.log.Warn("host name unknown", zap.Error(err))
+		}
+	}
+	if opts.TLS != nil {
+		conf, err := opts.TLS.Watch(func(err error) { in.log.Warn("keep the old certificate", zap.Error(err)) })
+		if err != nil {
+			return nil, fmt.Errorf("open input %q: %w", env.Name, err)
+		}
+		in.tls = conf
+	}
+	in.join = newJoiner(&in.opts, &pieceFiles{dir: env.Dir, sync: env.Sync}, &in.count)
+	return in, nil
+}
+
+// Run serves until ctx ends, then as long as clients still send (see Env.Shutdown) or until Stop. Then every
+// connection ends at the end of the message in hand, what is held is passed on, and Run returns nil.
+func (in *Input) Run(ctx context.Context, accept inputs.Accept) error {
+	if len(in.listeners) == 0 {
+		return errors.New("run forward input: it does not listen")
+	}
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	in.accept, in.work = accept, work
+	in.restore()
+
+	var helpers sync.WaitGroup
+	helpers.Go(func() { in.join.sweep(work, in.deliverLines) })
+	for _, ln := range in.listeners {
+		helpers.Go(func() { in.acceptLoop(ln) })
+	}
+	for _, pc := range in.packets {
+		helpers.Go(func() { heartbeat(pc) })
+	}
+	select {
+	case <-ctx.Done():
+		in.drain()
+	case <-in.stopping:
+	}
+	in.Stop()
+	in.close()
+	in.endConnections(cancel)
+	cancel()
+	helpers.Wait()
+	in.work = context.WithoutCancel(ctx)
+	in.flushHeld()
+	return nil
+}
+
+// Stop makes Run end now: connections end at the end of the message in hand. It may be called at any time, and again.
+func (in *Input) Stop() { in.stopOnce.Do(func() { close(in.stopping) }) }
+
+// restore takes up the pieces that an earlier run has acked.
+func (in *Input) restore() {
+	var done []*line
+	err := in.join.files.restore(func(file string, at stamp, p piece, rec []byte) {
+		done = append(done, in.join.add(nil, at, p, rec, file)...)
+	})
+	if err != nil {
+		in.fail(errPieces, "", err)
+	}
+	if len(done) > 0 {
+		in.deliverLines(done)
+	}
+}
+
+// deliver has a batch accepted and counts it.
+func (in *Input) deliver(ctx context.Context, b *batch, arrived time.Time) error {
+	if chunks := b.seal(in.env.Attrs, arrived); len(chunks) > 0 {
+		if err := in.accept(ctx, chunks); err != nil {
+			in.join.restore(b.lines)
+			return &badError{errAccept, fmt.Errorf("accept %d events: %w", b.events, err)}
+		}
+	}
+	received := uint64(b.events)
+	for i, n := range b.invalid {
+		if n > 0 {
+			received += n
+			in.count.invalid[i].Add(n)
+		}
+	}
+	if received > 0 {
+		in.count.received.Add(received)
+	}
+	if len(b.lines) > 0 {
+		in.join.forget(b.lines)
+	}
+	return nil
+}
+
+// deliverLines passes lines on that no connection does.
+func (in *Input) deliverLines(lines []*line) error {
+	for len(lines) > 0 {
+		b := batches.Get().(*batch)
+		for len(lines) > 0 && !b.full() {
+			b.addLine(lines[0])
+			lines = lines[1:]
+		}
+		err := in.deliver(in.work, b, time.Now())
+		b.release()
+		if err != nil {
+			in.join.restore(lines)
+			in.fail(errAccept, "", err)
+			return err
+		}
+	}
+	return nil
+}
+
+// active notes that a client is there.
+func (in *Input) active(now time.Time) { in.last.Store(now.UnixNano()) }
+
+// fail counts a failure and writes about it, at most once for a while.
+func (in *Input) fail(kind errKind, peer string, err error) {
+	in.count.errors[kind].Add(1)
+	in.log.warn(errNames[kind], peer, err)
+}
