@@ -36,6 +36,16 @@ routes: [ { name: all, to: [a, b] } ]
 	}
 }
 
+func TestListsHaveDefaults(t *testing.T) {
+	cfg := load(t, "inputs: { d: { type: forward } }\noutputs: { a: { type: s3, bucket: b, key: k } }\n")
+	if got := cfg.Inputs[0].Options.(*testForwardIn).Listen; len(got) != 1 || got[0] != "tcp://127.0.0.1:24224" {
+		t.Errorf("listen = %q", got)
+	}
+	if got := cfg.Outputs[0].Options.(*testS3).Columns; len(got) != 2 || got[1] != "log" {
+		t.Errorf("columns = %q", got)
+	}
+}
+
 func TestPointersAreNilWhenAbsent(t *testing.T) {
 	for tls, want := range map[string]bool{"": false, ", tls: ": false, ", tls: false": false, ", tls: { cert_file: c, key_file: k }": true} {
 		cfg := load(t, "inputs: { d: { type: forward"+tls+" } }\noutputs: { a: { type: file, path: a } }\n")

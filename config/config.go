@@ -5,7 +5,7 @@
 // page are made from them:
 //
 //	key:"max_bytes"     the key in the file
-//	default:"64MiB"     as it would be written in the file
+//	default:"64MiB"     as it would be written in the file; a list as a,b or ["a", "b"]
 //	doc:"…"             one or two sentences
 //	enum:"disk,memory"  the allowed values
 //	required:"true"     an error when absent

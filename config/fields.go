@@ -78,7 +78,7 @@ func (f *field) setDefault(v reflect.Value) error {
 	}
 	target, texts := v, []string{f.def}
 	if v.Kind() == reflect.Slice {
-		texts = strings.Split(f.def, ",")
+		texts = splitList(f.def)
 		v.Set(reflect.MakeSlice(v.Type(), len(texts), len(texts)))
 	}
 	for i, text := range texts {
@@ -90,6 +90,18 @@ func (f *field) setDefault(v reflect.Value) error {
 		}
 	}
 	return nil
+}
+
+// splitList splits the default of a list: a,b or ["a", "b"].
+func splitList(s string) []string {
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		s = strings.TrimSuffix(inner, "]")
+	}
+	texts := strings.Split(s, ",")
+	for i, text := range texts {
+		texts[i] = strings.Trim(text, ` "'`)
+	}
+	return texts
 }
 
 // A defaultError is a mistake in the tags of an option, not in the file.

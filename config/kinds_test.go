@@ -10,7 +10,7 @@ import (
 // Options of kinds as the inputs and outputs declare them.
 
 type testForwardIn struct {
-	Listen     []string      `key:"listen" default:"tcp://127.0.0.1:24224" doc:"Addresses to listen on."`
+	Listen     []string      `key:"listen" default:"[\"tcp://127.0.0.1:24224\"]" doc:"Addresses to listen on."`
 	SharedKey  Secret        `key:"shared_key" doc:"Key of the handshake."`
 	MaxMessage Size          `key:"max_message" default:"64MiB" min:"1KiB" max:"1GiB" doc:"Largest message."`
 	Idle       time.Duration `key:"idle_timeout" default:"2m" min:"1s" doc:"Idle time."`
