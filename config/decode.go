@@ -180,8 +180,8 @@ func (l *loader) text(n *node, f *field, path string) (string, bool) {
 	}
 	text, ok := l.expand(n, f.template)
 	if ok && f.template && l.kinds.CheckTemplate != nil {
-		if err := l.kinds.CheckTemplate(text); err != nil {
-			l.problem(n.pos, fmt.Sprintf("%s: %s", path, l.hide(err.Error())), "")
+		if message, hint := l.kinds.CheckTemplate(text); message != "" {
+			l.problem(n.pos, fmt.Sprintf("%s: %s", path, l.hide(message)), l.hide(hint))
 			return "", false
 		}
 	}

@@ -92,11 +92,11 @@ var testKinds = Kinds{
 		{Name: "s3", Options: func() any { return new(testS3) }},
 		{Name: "file", Options: func() any { return new(testFile) }},
 	},
-	CheckTemplate: func(s string) error {
-		if strings.Contains(s, "${tga}") {
-			return errors.New("unknown name ${tga}")
+	CheckTemplate: func(s string) (message, hint string) {
+		if strings.Contains(strings.ReplaceAll(s, "$${", ""), "${tga}") {
+			return "unknown name ${tga}", "write ${tag}"
 		}
-		return nil
+		return "", ""
 	},
 }
 

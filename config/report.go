@@ -43,6 +43,6 @@ type Kind struct {
 type Kinds struct {
 	Inputs, Outputs []Kind
 
-	// CheckTemplate, when set, reports whether the text of an option tagged template:"true" can be parsed.
-	CheckTemplate func(text string) error
+	// CheckTemplate, when set, says what is wrong with the text of an option tagged template:"true", or "".
+	CheckTemplate func(text string) (message, hint string)
 }
