@@ -71,6 +71,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Mode != Message && c.Mode != Forward && c.Mode != Packed {
+		return c, fmt.Errorf("set up load: unknown mode %q", c.Mode)
+	}
 	per := 1
 	if c.Mixed {
 		per = len(c.Kinds)

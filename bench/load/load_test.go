@@ -175,7 +175,7 @@ func TestABlockedWriteIsMeasured(t *testing.T) {
 }
 
 func TestBadConfigurations(t *testing.T) {
-	for _, cfg := range []load.Config{{FirstStream: line.MaxStream}, {Kinds: []load.Kind{"other"}}} {
+	for _, cfg := range []load.Config{{FirstStream: line.MaxStream}, {Kinds: []load.Kind{"other"}}, {Mode: "other"}} {
 		if _, err := load.New(cfg); err == nil {
 			t.Errorf("%+v: no error", cfg)
 		}

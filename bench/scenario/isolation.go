@@ -1,0 +1,238 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/firebreak/firebreak/bench/load"
+	"github.com/firebreak/firebreak/bench/router"
+	"github.com/firebreak/firebreak/bench/sink"
+)
+
+// broken is the kind whose destination fails in the isolation scenario.
+const broken = load.Audit
+
+// Isolation sends three types over the same connections to three destinations, at half of the speed that the machine
+// can do. One destination fails in each of the ways that there are, for a while. The other two must not feel it, nor
+// may the clients; and after the healing everything arrives at the third, once in the ledger and in order.
+func Isolation(ctx context.Context, e *Env) (*Report, error) {
+	r := &Report{Scenario: "isolation"}
+	rate := e.Rate
+	if rate <= 0 {
+		most, err := e.maxRate(ctx)
+		if err != nil {
+			return r, err
+		}
+		rate = most / 2
+		add(r, "healthy", "measured maximum", most, "1/s")
+	}
+	add(r, "all", "offered", rate, "1/s")
+	faults := e.Faults
+	if len(faults) == 0 {
+		faults = sink.Faults()
+	}
+	for _, f := range faults {
+		e.Say("isolation: %s at %.0f events/s", f, rate)
+		if err := e.isolate(ctx, r, sink.Fault{Mode: f}, rate); err != nil {
+			return r, fmt.Errorf("fault %q: %w", f, err)
+		}
+	}
+	return r, nil
+}
+
+// three is a router with three healthy destinations, one for each kind.
+type three struct {
+	*setup
+	sinks map[load.Kind]*sink.Sink
+}
+
+func (e *Env) three(ctx context.Context) (*three, error) {
+	t := &three{sinks: map[load.Kind]*sink.Sink{}}
+	var targets []target
+	for _, k := range load.Kinds() {
+		s, err := sink.Start(sink.Config{})
+		if err != nil {
+			t.close()
+			return nil, err
+		}
+		t.sinks[k] = s
+		targets = append(targets, target{name: string(k), match: e.match(k), addr: s.Addr(), buffer: "max_bytes: 8GiB"})
+	}
+	up, err := e.prepare(targets...)
+	if err != nil {
+		t.close()
+		return nil, err
+	}
+	t.setup = up
+	if _, err := up.start(ctx); err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *three) close() {
+	if t.setup != nil {
+		t.setup.close()
+	}
+	for _, s := range t.sinks {
+		_ = s.Close()
+	}
+}
+
+func (t *three) arrived() (n uint64) {
+	for _, s := range t.sinks {
+		n += s.Counts().Events
+	}
+	return n
+}
+
+func (e *Env) match(k load.Kind) string {
+	switch e.By {
+	case "record":
+		return "record: { type: " + string(k) + " }"
+	case "line":
+		return "line: '" + k.LineRegex() + "'"
+	}
+	return `tag: "docker.` + string(k) + `.*"`
+}
+
+func (e *Env) load(addr string) load.Config {
+	return load.Config{Addr: addr, Mixed: true, TypeKey: e.By == "record", SubSecond: true}
+}
+
+// maxRate returns the events per second from end to end with three healthy destinations.
+func (e *Env) maxRate(ctx context.Context) (float64, error) {
+	t, err := e.three(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer t.close()
+	cfg := e.load(t.cfg.Listen)
+	cfg.Events = e.scaled(2e6, 100_000)
+	l, err := load.New(cfg)
+	if err != nil {
+		return 0, err
+	}
+	e.Say("isolation: measuring the maximum")
+	begin := time.Now()
+	l.Run(ctx)
+	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	for k, s := range t.sinks {
+		if err := s.WaitEvents(limit, l.SentOf(k)); err != nil {
+			return 0, fmt.Errorf("measure the maximum: %q: %w", k, err)
+		}
+	}
+	return float64(t.arrived()) / time.Since(begin).Seconds(), nil
+}
+
+func (e *Env) isolate(ctx context.Context, r *Report, f sink.Fault, rate float64) error {
+	t, err := e.three(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	cfg := e.load(t.cfg.Listen)
+	cfg.Rate = rate
+	l, err := send(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer l.cut()
+
+	name := string(f.Mode)
+	w := startWindows(t.sinks)
+	defer w.stop()
+	pause(ctx, e.span(2*time.Second, 500*time.Millisecond)) // warm up
+	t.phase(ctx, r, name+" before", l, w, e.span(5*time.Second, time.Second))
+	bad := t.sinks[broken]
+	if err := bad.Set(f); err != nil {
+		return err
+	}
+	t.phase(ctx, r, name+" during", l, w, e.span(10*time.Second, 2*time.Second))
+	st, err := t.status(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range st.Destinations {
+		r.must(d.Balanced(), "%s: the ledger of %q doesn't balance while it fails: %+v", name, d.Name, d)
+	}
+	if err := bad.Set(sink.Fault{}); err != nil {
+		return err
+	}
+	healed := time.Now()
+	t.phase(ctx, r, name+" after", l, w, e.span(5*time.Second, time.Second))
+	l.finish(30 * time.Second)
+	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	return t.settle(limit, r, name, l, healed)
+}
+
+// phase measures for a while what the two healthy destinations and the clients feel.
+func (t *three) phase(ctx context.Context, r *Report, name string, l *sender, w *windows, d time.Duration) {
+	l.ResetStalls()
+	w.begin()
+	before := map[load.Kind]uint64{}
+	hists := healthyLatency(t.sinks)
+	for k, s := range t.sinks {
+		before[k] = s.Counts().Events
+	}
+	begin := time.Now()
+	pause(ctx, d)
+	took := time.Since(begin).Seconds()
+	now := healthyLatency(t.sinks)
+	h := now.Sub(&hists)
+	var n, bad uint64
+	for k, s := range t.sinks {
+		got := s.Counts().Events - before[k]
+		if k == broken {
+			bad = got
+		} else {
+			n += got
+		}
+	}
+	add(r, name, "healthy two", float64(n)/took, "1/s")
+	add(r, name, "worst 250 ms of one", w.worst(), "1/s")
+	r.latency(name, h)
+	r.time(name, "longest client write", l.Stats().Longest())
+	add(r, name, "broken one", float64(bad)/took, "1/s")
+}
+
+// settle waits until everything has arrived and compares the sinks with the ledger.
+func (t *three) settle(ctx context.Context, r *Report, name string, l *sender, healed time.Time) error {
+	for _, k := range load.Kinds() {
+		s, streams := t.sinks[k], only(l.Streams(), k)
+		var sent uint64
+		for _, st := range streams {
+			sent += st.Sent
+		}
+		arrived := s.WaitEvents(ctx, sent)
+		if k == broken {
+			r.time(name+" "+string(k), "caught up after", time.Since(healed))
+		}
+		lost := r.arrivals(name+" "+string(k), s, streams, allSent)
+		r.must(len(lost) == 0, "%s: events of %q are missing: %v", name, k, arrived)
+		st, err := t.router.WaitStatus(ctx, func(st router.Status) bool {
+			d, ok := st.Destination(string(k))
+			return ok && d.Buffered == 0
+		})
+		if err != nil {
+			return err
+		}
+		d, _ := st.Destination(string(k))
+		r.must(d.Offered == sent && d.Delivered == sent && d.Balanced(), "%s: %d events of %q were sent, the ledger says %+v", name, sent, k, d)
+	}
+	st, err := t.status(ctx)
+	if err != nil {
+		return err
+	}
+	var received uint64
+	for _, in := range st.Inputs {
+		received += in.Received
+		r.must(in.Received == in.Routed, "%s: the input received %d and routed %d", name, in.Received, in.Routed)
+	}
+	r.must(received == l.Sent(), "%s: %d sent, the inputs say %d", name, l.Sent(), received)
+	return nil
+}
