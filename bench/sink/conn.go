@@ -27,6 +27,7 @@ type conn struct {
 	read int // bytes since the current ResetMidStream began
 	mode *state
 	eof  bool
+	gaps bool // NeverAck threw something away
 
 	unpack  unpacker
 	out     []byte // acks to write
@@ -62,6 +63,9 @@ func (c *conn) step() bool {
 	if st != c.mode {
 		c.mode, c.read = st, 0
 	}
+	if c.gaps && st.Mode != NeverAck {
+		return false // what follows the gap must not arrive before what the peer will send again
+	}
 	if c.have == len(c.buf) {
 		if len(c.buf) >= maxMessage {
 			c.sink.invalid(errors.New("read message: larger than 64 MiB"))
@@ -89,7 +93,7 @@ func (c *conn) step() bool {
 	c.have += n
 	c.read += n
 	// The mode may have changed while Read waited; then data wins over the deadline that interrupts it.
-	if n > 0 && !c.decode(c.sink.state.Load()) {
+	if now := c.sink.state.Load(); n > 0 && (c.gaps && now.Mode != NeverAck || !c.decode(now)) {
 		return false
 	}
 	switch {

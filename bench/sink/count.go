@@ -25,6 +25,7 @@ func (s *Sink) count(c *conn, m *message, ignore bool, now int64) error {
 	}
 	s.counts.Messages++
 	ignore = ignore && m.chunk != nil
+	c.gaps = c.gaps || ignore
 	if m.record != nil {
 		s.event(m.tag, m.record, ignore, now)
 		return nil

@@ -22,7 +22,7 @@ const (
 	AcceptNotRead  Mode = "never-read" // connects succeed, nothing is read
 	ReadSlow       Mode = "slow"       // Bytes per second, 1 by default
 	ResetMidStream Mode = "reset"      // each connection is reset after Bytes, 100,000 by default
-	NeverAck       Mode = "never-ack"  // what asks for an ack is read, thrown away and not acked
+	NeverAck       Mode = "never-ack"  // what asks for an ack is read, thrown away and not acked; the change to another mode resets these connections
 	closed         Mode = "closed"
 )
 
