@@ -24,7 +24,8 @@ func (in *Intake) Accept(ctx context.Context, chunks []record.Chunk) error {
 		if p == nil || c.Tag != chunks[i-1].Tag || !same(c.Attrs, chunks[i-1].Attrs) {
 			p = r.plans.get(c.Tag, c.Attrs, &s.key, &s.known)
 		}
-		s.route(p, *c)
+		s.now = *c
+		s.route(p, &s.now)
 	}
 	if err := s.deliver(ctx); err != nil {
 		return err
@@ -52,6 +53,7 @@ type scratch struct {
 	out, rejected [][]record.Chunk // by sink
 	records       [2][]byte        // what processors write, in turn
 	large         []int            // events of the present chunk that are too large, ascending
+	now, part     record.Chunk     // the chunk in work, and what processors read of it; here to allocate neither
 	split         split
 }
 
@@ -63,17 +65,17 @@ func newScratch(r *Router) *scratch {
 	}
 }
 
-// route adds the chunk's events to what the sinks get.
-func (s *scratch) route(p *plan, c record.Chunk) {
+// route adds the events of c, which it may change, to what the sinks get.
+func (s *scratch) route(p *plan, c *record.Chunk) {
 	s.large = s.large[:0]
 	if len(p.steps) > 0 {
-		s.process(p, &c)
+		s.process(p, c)
 		if c.Events == 0 {
 			return
 		}
 	}
 	if !p.direct || len(s.large) > 0 {
-		s.spread(p, &c)
+		s.spread(p, c)
 		return
 	}
 	n := uint64(c.Events)
@@ -86,7 +88,7 @@ func (s *scratch) route(p *plan, c record.Chunk) {
 		s.counts.routed[p.first] += n
 		c.Route = s.router.routes[p.first].name
 		for _, k := range p.to {
-			s.out[k] = append(s.out[k], c)
+			s.out[k] = append(s.out[k], *c)
 		}
 	}
 }
@@ -129,6 +131,7 @@ func (s *scratch) release() {
 		}
 	}
 	s.large = emptied(s.large)
+	s.now, s.part = record.Chunk{}, record.Chunk{}
 	s.split.release()
 	s.router.pool.Put(s)
 }

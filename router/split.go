@@ -228,9 +228,8 @@ func (s *scratch) transform(p *plan, c *record.Chunk, g int32, start int, droppa
 		s.arena.begin(gr.bytes)
 		n := 0
 		for i := gr.first; i >= 0; i = sp.runs[i].next {
-			part := *c
-			part.Data = c.Data[sp.runs[i].start:sp.runs[i].end]
-			for it := record.Iterate(&part); it.Next(); n++ {
+			s.part.Data = c.Data[sp.runs[i].start:sp.runs[i].end]
+			for it := record.Iterate(&s.part); it.Next(); n++ {
 				ev := it.Event()
 				rec, f := s.apply(rt.steps, ev.Record)
 				if f.dropped {

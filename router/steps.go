@@ -52,9 +52,10 @@ func (s *scratch) apply(steps []planStep, rec []byte) ([]byte, fate) {
 // process runs the events of c through the plan's processors, and puts the result in c. The bytes before the first
 // event that changes are not copied; s.large gets the events that are too large.
 func (s *scratch) process(p *plan, c *record.Chunk) {
-	in := *c
+	s.part = *c
+	in := &s.part
 	s.view.Use(s.router.table, p.stepNeeds, c.Attrs)
-	it := record.Iterate(&in)
+	it := record.Iterate(in)
 	seen, kept := 0, 0
 	at, from := 0, 0 // end of what was read; of what was written or given up
 	copying := false

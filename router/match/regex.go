@@ -12,6 +12,7 @@ type regex struct {
 	re         *regexp.Regexp // nil: the literals decide
 	literals   []literal      // one of them must occur; nil: unknown
 	begin, end bool           // with re nil: only at the start or the end of the text
+	lead       string         // what all literals start with, if it is worth to search for that alone
 }
 
 func newRegex(re *regexp.Regexp) regex {
@@ -34,10 +35,33 @@ func newRegex(re *regexp.Regexp) regex {
 	found := analyse(tree)
 	if found.whole != nil && !found.loose {
 		out.re, out.literals = nil, found.whole
-		return out
+	} else {
+		out.literals = found.best()
 	}
-	out.literals = found.best()
+	out.lead = commonLead(out.literals)
 	return out
+}
+
+// commonLead returns what several literals start with: "" when it is so short that most texts are full of it.
+func commonLead(set []literal) string {
+	if len(set) < 2 || set[0].fold {
+		return ""
+	}
+	lead := set[0].text
+	for _, l := range set[1:] {
+		if l.fold {
+			return ""
+		}
+		n := 0
+		for n < min(len(lead), len(l.text)) && lead[n] == l.text[n] {
+			n++
+		}
+		lead = lead[:n]
+	}
+	if len(lead) == 1 && (lead[0] == ' ' || lead[0]-'0' < 10 || lead[0]|0x20 >= 'a' && lead[0]|0x20 <= 'z') {
+		return ""
+	}
+	return lead
 }
 
 func (r *regex) match(text []byte) bool {
@@ -51,12 +75,32 @@ func (r *regex) match(text []byte) bool {
 }
 
 func (r *regex) anyLiteral(text []byte, begin, end bool) bool {
+	if r.lead != "" && !begin && !end {
+		return r.search(text)
+	}
 	for i := range r.literals {
 		if r.literals[i].occurs(text, begin, end) {
 			return true
 		}
 	}
 	return false
+}
+
+// search looks for the common lead, and for the literals only there.
+func (r *regex) search(text []byte) bool {
+	for {
+		at := index(text, r.lead)
+		if at < 0 {
+			return false
+		}
+		text = text[at:]
+		for i := range r.literals {
+			if l := r.literals[i].text; len(text) >= len(l) && string(text[:len(l)]) == l {
+				return true
+			}
+		}
+		text = text[1:]
+	}
 }
 
 func (l *literal) occurs(text []byte, begin, end bool) bool {

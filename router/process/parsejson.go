@@ -35,8 +35,7 @@ func (a parseJSON) Apply(dst, rec []byte) ([]byte, Verdict) {
 		return dst, Same
 	}
 	object := out[start+len(gap):]
-	var buf [64][]byte
-	w := winners{own: buf[:0]}
+	var w winners
 	w.collect(object, rec, a)
 	p, _ := pairsOf(object)
 	to, count := 0, 0
@@ -72,14 +71,15 @@ func (a parseJSON) keeps(key []byte) bool { return a.keep || key == nil || strin
 
 // winners says which pairs of an object stay beside a record.
 type winners struct {
-	own  [][]byte       // keys of the object, then those of the record, while they are few
-	last map[string]int // when they are many: index of a key's last pair in the object, -1 if the record has it
+	few  [64][]byte     // keys of the object, then those of the record
+	n    int            // number of few
+	last map[string]int // when there are more: index of a key's last pair in the object, -1 if the record has it
 }
 
 func (w *winners) collect(object, rec []byte, a parseJSON) {
 	p, _ := pairsOf(object)
 	r, _ := pairsOf(rec)
-	if p.left+r.left > cap(w.own) {
+	if p.left+r.left > len(w.few) {
 		w.last = make(map[string]int)
 	}
 	for i := 0; ; i++ {
@@ -103,16 +103,17 @@ func (w *winners) collect(object, rec []byte, a parseJSON) {
 func (w *winners) add(key []byte, index int) {
 	if w.last != nil {
 		w.last[string(key)] = index
-	} else {
-		w.own = append(w.own, key)
+		return
 	}
+	w.few[w.n] = key
+	w.n++
 }
 
 func (w *winners) win(i int, key []byte) bool {
 	if w.last != nil {
 		return w.last[string(key)] == i
 	}
-	for _, other := range w.own[i+1:] {
+	for _, other := range w.few[i+1 : w.n] {
 		if bytes.Equal(other, key) {
 			return false
 		}
