@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"fmt"
+	"unsafe"
 
 	"github.com/firebreak/firebreak/record"
 	"github.com/firebreak/firebreak/router/match"
@@ -112,8 +113,8 @@ func (s *scratch) deliver(ctx context.Context) error {
 
 // Bounds of the memory that a scratch keeps between two calls.
 const (
-	keepBytes = 1 << 20
-	keepItems = 16 << 10
+	keepBytes = 1 << 20   // copied data
+	keepList  = 256 << 10 // bytes of one list
 )
 
 // release empties the scratch and gives it back.
@@ -126,7 +127,7 @@ func (s *scratch) release() {
 		s.rejected[k] = emptied(s.rejected[k])
 	}
 	for i := range s.records {
-		if cap(s.records[i]) > keepBytes/4 {
+		if cap(s.records[i]) > keepList {
 			s.records[i] = nil
 		}
 	}
@@ -138,7 +139,8 @@ func (s *scratch) release() {
 
 // emptied returns the list without elements, and without the memory of a very long one.
 func emptied[T any](list []T) []T {
-	if cap(list) > keepItems {
+	var one T
+	if cap(list)*int(unsafe.Sizeof(one)) > keepList {
 		return nil
 	}
 	clear(list)
