@@ -52,10 +52,20 @@ func (o *output) dial(ctx context.Context, s *server) (*conn, error) {
 		ended: make(chan struct{}),
 		buf:   make([]byte, 0, maxAnswer),
 	}
+	limit, _ := ctx.Deadline()
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
-	err = o.prepare(ctx, c)
+	if err = raw.SetDeadline(limit); err == nil {
+		err = o.prepare(ctx, c)
+	}
+	if err == nil {
+		err = raw.SetDeadline(time.Time{})
+	}
 	if !stop() {
-		err = fmt.Errorf("prepare connection: %w", context.Cause(ctx))
+		if cause := ctx.Err(); err == nil {
+			err = cause
+		} else if !errors.Is(err, cause) {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
 	}
 	if err != nil {
 		raw.Close()
@@ -95,7 +105,11 @@ func (o *output) prepare(ctx context.Context, c *conn) error {
 func (o *output) shakeHands(c *conn) error {
 	helo, err := receive(c, handshake.ParseHelo)
 	if err != nil {
-		return fmt.Errorf("wait for the server's HELO: %w", err)
+		err = fmt.Errorf("wait for the server's HELO: %w", err)
+		if silent(err) {
+			return &outputs.Error{Err: err, Hint: "a server without a shared key never greets: remove shared_key and username if it has none"}
+		}
+		return err
 	}
 	c.single = !helo.Keepalive
 	ping := handshake.Ping{Host: o.opts.SelfHostname, Salt: handshake.NewSalt()}
@@ -223,6 +237,9 @@ func (c *conn) acknowledge(id []byte) error {
 
 // close ends the connection, whatever it is doing.
 func (c *conn) close() { c.raw.Close() }
+
+// leave ends an idle connection. With TLS it says goodbye, which can't block when nothing else was written.
+func (c *conn) leave() { c.net.Close() }
 
 // usable reports whether the connection may take another batch now.
 func (c *conn) usable(now time.Time) bool {

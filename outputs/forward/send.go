@@ -21,7 +21,7 @@ func (o *output) sendGroup(ctx context.Context, j *job, g *group) {
 		c, reused, err := s.get(ctx)
 		if err != nil {
 			g.err, g.unreachable = failure(s, err, false), true
-			if ctx.Err() == nil {
+			if !errors.Is(ctx.Err(), context.Canceled) { // that is our own shutdown
 				s.failed(g.err, false)
 			}
 			return
@@ -39,12 +39,16 @@ func (o *output) sendGroup(ctx context.Context, j *job, g *group) {
 			continue
 		}
 		c.close()
+		if len(rest) == 0 { // the end of ctx met the last acknowledgement
+			s.succeeded()
+			return
+		}
 		if ctx.Err() == nil && hungUp(err) && (reused || len(rest) < before) {
 			s.hangUp() // the others are likely to be dead as well
 			continue
 		}
 		g.err = failure(s, err, wrote > 0)
-		if !errors.Is(err, context.Canceled) { // that is our own shutdown
+		if !errors.Is(ctx.Err(), context.Canceled) {
 			s.failed(g.err, silent(err))
 		}
 		return
@@ -75,11 +79,9 @@ func (o *output) sendOn(ctx context.Context, c *conn, j *job, list []*message) (
 		err = c.why(err)
 	}
 	if !stop() {
-		// A deadline that passes while the server has everything is the same as one of ours.
-		cause := ctx.Err()
-		if err == nil {
+		if cause := ctx.Err(); err == nil {
 			err = cause
-		} else if errors.Is(err, errNoAck) || errors.Is(cause, context.Canceled) || !errors.Is(err, cause) {
+		} else if !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
 	}

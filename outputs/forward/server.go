@@ -89,7 +89,7 @@ func (s *server) get(ctx context.Context) (c *conn, reused bool, err error) {
 		if c.usable(now) && now.Sub(c.idle) < s.o.opts.IdleTimeout && !closedByPeer(c.raw) {
 			return c, true, nil
 		}
-		c.close()
+		c.leave()
 	}
 }
 
@@ -99,7 +99,7 @@ func (s *server) put(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || len(s.idle) >= maxIdle || !c.usable(c.idle) {
-		c.close()
+		c.leave()
 		return
 	}
 	s.idle = append(s.idle, c)
@@ -116,7 +116,7 @@ func (s *server) reap() {
 	s.idle = slices.DeleteFunc(s.idle, func(c *conn) bool {
 		old := now.Sub(c.idle) >= s.o.opts.IdleTimeout || !c.usable(now)
 		if old {
-			c.close()
+			c.leave()
 		}
 		return old
 	})
@@ -138,7 +138,7 @@ func (s *server) hangUp() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range s.idle {
-		c.close()
+		c.leave()
 	}
 	s.idle = nil
 }
