@@ -43,7 +43,7 @@ func TestFirstMatchWinsAndOrderIsKept(t *testing.T) {
 	if diff := cmp.Diff(want, r.Intake("in").Stats()); diff != "" {
 		t.Errorf("stats (-want +got):\n%s", diff)
 	}
-	wantRoutes := []RouteStats{{Name: "health", Discarded: 1}, {Name: "access", Routed: 3}, {Name: "rest", Routed: 3}}
+	wantRoutes := Stats{Routes: map[string]uint64{"health": 1, "access": 3, "rest": 3}}
 	if diff := cmp.Diff(wantRoutes, r.Stats()); diff != "" {
 		t.Errorf("route stats (-want +got):\n%s", diff)
 	}

@@ -11,7 +11,8 @@ import (
 // Each event belongs to a group: the list of routes that take it, as a node in a tree. Neighbours of one group form a
 // run. What a group sends one way (all its destinations without processors of their own, or the destinations that it
 // reaches by a route with processors) is a branch. A destination gets the runs of its branches in the order of the
-// events; neighbours of one type are joined to one chunk.
+// events; neighbours of one type are joined to one chunk. So a destination of several types has a chunk for each change
+// of type: that is the price of keeping the order of a tag, and it is bounded by the number of events.
 type split struct {
 	groups   []group // the first two are the roots: no route yet; for events that are too large
 	runs     []run

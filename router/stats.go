@@ -23,11 +23,9 @@ const (
 	Malformed = "malformed" // an input gave an entry that is not canonical
 )
 
-// RouteStats counts the events of one type.
-type RouteStats struct {
-	Name      string
-	Routed    uint64 // events whose first matching route this is
-	Discarded uint64
+// Stats counts the events of all inputs.
+type Stats struct {
+	Routes map[string]uint64 // by route: the events of its type, and those that it discarded
 }
 
 // counts is the numeric form of IntakeStats. Slices are by processor, and by route.
@@ -114,21 +112,19 @@ func (in *Intake) Stats() IntakeStats {
 	return out
 }
 
-// Stats returns the counts of all inputs by route, in the order of the routes.
-func (r *Router) Stats() []RouteStats {
-	out := make([]RouteStats, len(r.routes))
-	for i := range r.routes {
-		out[i].Name = r.routes[i].name
-	}
+// Stats returns the counts of all inputs. Every route has its entry, also at zero.
+func (r *Router) Stats() Stats {
+	out := Stats{Routes: make(map[string]uint64, len(r.routes))}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, in := range r.intakes {
-		in.mu.Lock()
-		for i := range out {
-			out[i].Routed += in.counts.routed[i]
-			out[i].Discarded += in.counts.discarded[i]
+	for i := range r.routes {
+		n := uint64(0)
+		for _, in := range r.intakes {
+			in.mu.Lock()
+			n += in.counts.routed[i] + in.counts.discarded[i]
+			in.mu.Unlock()
 		}
-		in.mu.Unlock()
+		out.Routes[r.routes[i].name] += n
 	}
 	return out
 }
