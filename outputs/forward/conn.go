@@ -106,7 +106,7 @@ func (o *output) shakeHands(c *conn) error {
 	helo, err := receive(c, handshake.ParseHelo)
 	if err != nil {
 		err = fmt.Errorf("wait for the server's HELO: %w", err)
-		if silent(err) {
+		if silent(err) || errors.Is(err, net.ErrClosed) { // the time was up
 			return &outputs.Error{Err: err, Hint: "a server without a shared key never greets: remove shared_key and username if it has none"}
 		}
 		return err
