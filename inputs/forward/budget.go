@@ -3,17 +3,23 @@ package forward
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // smallBuffer is the size up to which a buffer may take the last quarter of the budget.
 const smallBuffer = 64 << 10
 
 // A budget is memory that all connections share. It is safe for concurrent use.
+//
+// When connections wait for each other's memory, all in the middle of a message, one of them at a time may take more
+// than there is, so that it can end its message; nobody is stuck. So the bound is the budget and one event.
 type budget struct {
-	total int64
+	total  int64
+	scarce atomic.Bool // more than half is used: who can do without should give back
 
 	mu    sync.Mutex
-	free  int64
+	free  int64         // below zero while somebody took more than there was
+	over  any           // who did
 	freed chan struct{} // closed when something was given back; nil while nobody waits
 }
 
@@ -35,15 +41,26 @@ func (b *budget) tryLocked(n, size int64) bool {
 	if b.free-n < keep {
 		return false
 	}
-	b.free -= n
+	b.take(n)
 	return true
 }
 
-// wait is try that waits for room until ctx ends.
-func (b *budget) wait(ctx context.Context, n, size int64) bool {
+func (b *budget) take(n int64) {
+	b.free -= n
+	b.scarce.Store(b.free < b.total/2)
+}
+
+// wait is try that waits for room until ctx ends. who is the one that waits.
+func (b *budget) wait(ctx context.Context, who any, n, size int64) bool {
 	for {
 		b.mu.Lock()
 		if b.tryLocked(n, size) {
+			b.mu.Unlock()
+			return true
+		}
+		if b.over == nil || b.over == who {
+			b.over = who
+			b.take(n)
 			b.mu.Unlock()
 			return true
 		}
@@ -60,9 +77,13 @@ func (b *budget) wait(ctx context.Context, n, size int64) bool {
 	}
 }
 
-func (b *budget) put(n int64) {
+// put gives n bytes back; all says that who has none left.
+func (b *budget) put(who any, n int64, all bool) {
 	b.mu.Lock()
-	b.free += n
+	b.take(-n)
+	if b.free >= 0 || all && b.over == who {
+		b.over = nil
+	}
 	if b.freed != nil {
 		close(b.freed)
 		b.freed = nil

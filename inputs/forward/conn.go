@@ -52,7 +52,7 @@ type conn struct {
 
 func newConn(in *Input, nc net.Conn) *conn {
 	c := &conn{in: in, raw: nc, nc: nc, peer: peerName(nc)}
-	c.win = window{base: baseWindow, budget: in.budget, ctx: in.work, source: c.read}
+	c.win = window{base: baseWindow, budget: in.budget, who: c, ctx: in.work, source: c.read}
 	return c
 }
 

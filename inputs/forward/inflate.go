@@ -71,25 +71,25 @@ func (c *conn) inflate(tag string, from body, kind packing) (odd invalids, err e
 	}()
 	meter := &meter{from: from, bound: int64(c.in.opts.MaxDecompressed)}
 	buf.Reset(counted{meter})
-	memory, charge := uint64(0), int64(inflateMemory)
+	history, charge := uint64(0), int64(inflateMemory)
 	if kind == zstandard {
-		memory = zstdMemory(buf)
-		charge += int64(memory)
+		history = zstdMemory(buf)
+		charge += int64(history)
 	}
 	charge = min(charge, c.in.budget.total/2)
 	ctx, cancel := context.WithTimeout(c.in.work, budgetWait)
 	defer cancel()
-	if !c.in.budget.wait(ctx, charge, charge) {
+	if !c.in.budget.wait(ctx, c, charge, charge) {
 		return odd, badf(errBudget, "no room in the memory budget of %d bytes for %s", c.in.budget.total, budgetWait)
 	}
-	defer c.in.budget.put(charge)
-	src, done, err := open(kind, buf, memory)
+	defer func() { c.in.budget.put(c, charge, c.win.charged == 0) }()
+	src, done, err := open(kind, buf, history)
 	if err != nil {
 		return odd, c.inflateError(err, from)
 	}
 	defer done()
 	meter.src = src
-	w := window{base: 32 << 10, budget: c.in.budget, ctx: c.in.work, source: meter.Read, buf: make([]byte, 32<<10)}
+	w := window{base: 32 << 10, budget: c.in.budget, who: c, part: true, ctx: c.in.work, source: meter.Read, buf: make([]byte, 32<<10)}
 	defer w.free()
 	for {
 		if w.len() == 0 {

@@ -29,7 +29,9 @@ type window struct {
 	frame  frame // of the value at r
 	source func([]byte) (int, error)
 
-	base    int // size that is not charged
+	base    int  // size that is not charged
+	who     any  // in the budget's books
+	part    bool // who has another window
 	budget  *budget
 	ctx     context.Context // ends the waiting for the budget
 	hungry  bool            // the last read filled all the space there was
@@ -52,7 +54,12 @@ func (w *window) fill(limit int, wait bool) error {
 	switch {
 	case w.r == w.w:
 		w.r, w.w = 0, 0
-		if w.small >= smallReads {
+		switch {
+		case w.budget.scarce.Load():
+			w.shrink()
+		case len(w.buf) > fullWindow:
+			w.resize(max(w.base, fullWindow))
+		case w.small >= smallReads:
 			w.resize(max(w.base, len(w.buf)/2))
 			w.small = 0
 		}
@@ -68,7 +75,7 @@ func (w *window) fill(limit int, wait bool) error {
 		if !w.grow(min(2*len(w.buf), limit), wait) {
 			return errMemory
 		}
-	case w.hungry && len(w.buf) < fullWindow:
+	case w.hungry && len(w.buf) < fullWindow && !w.budget.scarce.Load():
 		w.grow(2*len(w.buf), false)
 	}
 	for range 100 {
@@ -99,7 +106,7 @@ func (w *window) grow(size int, wait bool) bool {
 		}
 		ctx, cancel := context.WithTimeout(w.ctx, budgetWait)
 		defer cancel()
-		if !w.budget.wait(ctx, n, int64(size)) {
+		if !w.budget.wait(ctx, w.who, n, int64(size)) {
 			return false
 		}
 	}
@@ -116,7 +123,7 @@ func (w *window) resize(size int) {
 	n := int64(len(w.buf) - size)
 	w.replace(size)
 	w.charged -= n
-	w.budget.put(n)
+	w.budget.put(w.who, n, w.charged == 0 && !w.part)
 }
 
 func (w *window) replace(size int) {
@@ -133,7 +140,7 @@ func (w *window) grown() bool { return len(w.buf) > w.base }
 // free gives everything back; the window must not be used any more.
 func (w *window) free() {
 	if w.charged > 0 {
-		w.budget.put(w.charged)
+		w.budget.put(w.who, w.charged, !w.part)
 		w.charged = 0
 	}
 	w.buf, w.r, w.w = nil, 0, 0
