@@ -51,8 +51,12 @@ type Lease struct {
 	Chunk    record.Chunk
 	Attempts int // how often it was leased before, in this run of the process
 
-	end func(*Lease, []Settled) // set by the buffer
-	ref any                     // the buffer's own
+	q          *queue // nil once ended
+	blk        *block // holds Data
+	num        uint64 // running number of the first event; ID.First is what it was at the first lease
+	size       int    // its share of the buffer's bytes
+	orphan     bool   // its segment was shed while it was leased
+	prev, next *Lease // of the leases in order of time
 }
 
 // An ID names the events of a lease. It is the same at every attempt and after a restart.
@@ -84,10 +88,9 @@ type Settled struct {
 // End ends the lease. Events that no entry of settled names return to the buffer and are leased again, first and in
 // order. Calling it twice does nothing.
 func (l *Lease) End(settled ...Settled) {
-	if l.end != nil {
-		end := l.end
-		l.end = nil
-		end(l, settled)
+	if q := l.q; q != nil {
+		l.q = nil
+		q.end(l, settled)
 	}
 }
 

@@ -1,0 +1,278 @@
+package buffer
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+
+	"github.com/firebreak/firebreak/record"
+)
+
+func newID() (id [8]byte) {
+	_, _ = rand.Read(id[:]) // never fails
+	return id
+}
+
+// A call is what one Append needs, reused.
+type call struct {
+	drafts  []draft
+	scratch []byte
+	done    chan struct{}
+}
+
+var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+
+func (c *call) free() {
+	clear(c.drafts)
+	c.drafts = c.drafts[:0]
+	if cap(c.scratch) > 64<<10 {
+		c.scratch = nil
+	}
+	calls.Put(c)
+}
+
+// Append implements [Buffer].
+func (q *queue) Append(ctx context.Context, chunks []record.Chunk) error {
+	c := calls.Get().(*call)
+	defer c.free()
+	c.scratch = c.scratch[:0]
+	for i := range chunks {
+		if chunks[i].Events <= 0 {
+			continue
+		}
+		var d draft
+		d, c.scratch = newDraft(&chunks[i], "", c.scratch)
+		c.drafts = append(c.drafts, d)
+	}
+	if len(c.drafts) == 0 {
+		return nil
+	}
+	q.mu.Lock()
+	if err := q.awaitOpen(ctx); err != nil {
+		q.mu.Unlock()
+		return err
+	}
+	for i := range c.drafts {
+		d := &c.drafts[i]
+		ok, reason, err := q.admit(ctx, int64(d.size()))
+		if err != nil {
+			q.mu.Unlock()
+			return err
+		}
+		if !ok {
+			n := uint64(d.chunk.Events)
+			q.pos.ledger.refused += n
+			q.pos.ledger.count(Shed, reason, n)
+			q.changed()
+			continue
+		}
+		q.put(d)
+	}
+	if q.volatile() {
+		q.mu.Unlock()
+		q.notify()
+		if q.disk != nil {
+			q.disk.poke()
+		}
+		return nil
+	}
+	if q.kept >= q.next {
+		q.mu.Unlock()
+		return nil
+	}
+	q.waiting = append(q.waiting, waiter{q.next, c.done})
+	q.mu.Unlock()
+	q.disk.poke()
+	<-c.done
+	return nil
+}
+
+// put stores a frame in memory. The caller holds mu.
+func (q *queue) put(d *draft) {
+	size := d.size()
+	var b *block
+	if n := len(q.blocks); n > 0 {
+		if b = q.blocks[n-1]; cap(b.buf)-len(b.buf) < size {
+			b = nil
+		}
+	}
+	if b == nil {
+		b = q.arena.get(size, len(q.blocks) > 0)
+		b.first, b.next, b.listed = q.next, q.next, true
+		q.blocks = append(q.blocks, b)
+	}
+	b.buf = d.appendTo(b.buf, q.next, q.seed)
+	n := uint64(d.chunk.Events)
+	q.next += n
+	b.next = q.next
+	q.outstanding += n
+	q.bytes += int64(size)
+	q.unwritten += int64(size)
+}
+
+// awaitOpen waits until the disk is open or in trouble. The caller holds mu.
+func (q *queue) awaitOpen(ctx context.Context) error {
+	for {
+		if q.closed {
+			return ErrClosed
+		}
+		if q.disk == nil || q.disk.opened || q.disk.down() {
+			return nil
+		}
+		if err := q.awaitRoom(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitRoom waits for the next change. The caller holds mu, and again afterwards.
+func (q *queue) awaitRoom(ctx context.Context) error {
+	room := q.room
+	q.queued++
+	q.mu.Unlock()
+	defer func() {
+		q.mu.Lock()
+		q.queued--
+	}()
+	select {
+	case <-room:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-q.closing:
+		return ErrClosed
+	}
+}
+
+// admit makes room for a frame of the given size by the policy. ok false: the frame is refused, for the reason. The
+// caller holds mu, which is released while it waits.
+func (q *queue) admit(ctx context.Context, size int64) (ok bool, reason string, err error) {
+	for {
+		if q.closed {
+			return false, "", ErrClosed
+		}
+		reason, over, wait := q.over(size)
+		if !over && !wait {
+			return true, "", nil
+		}
+		if wait { // for the disk goroutine to write what is in memory
+			if err := q.awaitRoom(ctx); err != nil {
+				return false, "", err
+			}
+			continue
+		}
+		q.full = true
+		switch {
+		case reason == ReasonTooLarge:
+			return false, reason, nil
+		case q.onFull == ShedNewest:
+			return false, reason, nil
+		case q.onFull == Block:
+			if err := q.awaitRoom(ctx); err != nil {
+				return false, "", err
+			}
+		case !q.shedOldest(reason):
+			if q.disk != nil && !q.volatile() && (q.unwritten > 0 || len(q.disk.segs) > 0 && q.disk.segs[0].size > segHeadSize) {
+				// Only the disk goroutine may end the segment that it writes.
+				q.disk.shedOnly = true
+				q.disk.poke()
+				if err := q.awaitRoom(ctx); err != nil {
+					return false, "", err
+				}
+				continue
+			}
+			return false, reason, nil
+		}
+	}
+}
+
+// over reports whether a frame would exceed a bound; wait says that the disk goroutine only has to catch up.
+func (q *queue) over(size int64) (reason string, over, wait bool) {
+	if size > q.maxBytes {
+		return ReasonTooLarge, true, false
+	}
+	if q.volatile() {
+		room := int64(0)
+		if n := len(q.blocks); n > 0 {
+			b := q.blocks[n-1]
+			room = int64(cap(b.buf) - len(b.buf))
+		}
+		if size > q.memory {
+			return ReasonTooLarge, true, false
+		}
+		reason = ReasonFull
+		if q.disk != nil && q.disk.noSpace {
+			reason = ReasonNoSpace
+		}
+		return reason, room < size && q.arena.used+max(size, smallBlock) > q.memory, false
+	}
+	// One segment's worth is left free for files that are given up but not deleted yet.
+	if used := q.disk.bytes - q.disk.goneBytes + q.unwritten; used > segHeadSize && used+size > q.maxBytes-q.disk.segMax {
+		return ReasonFull, true, false
+	}
+	if q.unwritten > 0 && q.unwritten+size > q.memory {
+		return "", false, true
+	}
+	return "", false, false
+}
+
+// shedOldest gives up the oldest segment, or the oldest block when only memory is left. The caller holds mu.
+func (q *queue) shedOldest(reason string) bool {
+	if !q.volatile() {
+		return q.disk.shedSegment(reason, false)
+	}
+	for len(q.blocks) > 0 {
+		b, used := q.blocks[0], q.arena.used
+		first, next := b.first, b.next
+		q.unlist(1)
+		q.lose(span{first, next}, reason)
+		if q.cur >= first && q.cur < next {
+			q.cur = next
+		}
+		q.changed()
+		if q.arena.used < used {
+			return true
+		}
+	}
+	return false
+}
+
+// unlist takes the first n blocks off the list. The caller holds mu.
+func (q *queue) unlist(n int) {
+	for _, b := range q.blocks[:n] {
+		b.listed = false
+		q.unwritten -= int64(len(b.buf) - b.written)
+		b.written = len(b.buf)
+		if q.curBlk == b {
+			q.curBlk = nil
+		}
+		if b.refs == 0 {
+			q.arena.put(b)
+		}
+	}
+	m := copy(q.blocks, q.blocks[n:])
+	clear(q.blocks[m:])
+	q.blocks = q.blocks[:m]
+}
+
+// trim drops blocks that nobody needs: those that the reader has passed, and, once written, those that a reader who
+// lags behind will read from disk. The caller holds mu.
+func (q *queue) trim() {
+	n, keep := 0, int64(0)
+	for _, b := range q.blocks {
+		keep += int64(len(b.buf))
+	}
+	onDisk := q.disk != nil && !q.volatile()
+	for _, b := range q.blocks {
+		passed := q.cur >= b.next && (b.written == len(b.buf) || q.disk == nil || q.disk.down() && b.refs == 0)
+		spare := onDisk && b.written == len(b.buf) && (q.cur < q.blocks[0].first || keep > tailBytes)
+		if !passed && !spare {
+			break
+		}
+		keep -= int64(len(b.buf))
+		n++
+	}
+	if n > 0 {
+		q.unlist(n)
+	}
+}

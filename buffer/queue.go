@@ -1,0 +1,272 @@
+package buffer
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/firebreak/firebreak/record"
+)
+
+// A queue is the buffer, on disk and in memory: the running numbers, the frames in memory, the leases and the ledger.
+// What is only on disk is read by its reader, and a disk goroutine writes what is only in memory.
+//
+//	numbers:  0 ────── low ───────────── cur ──────── written ─────── next
+//	          settled   leased, returned   to be leased   in memory only
+//	                    or acked
+//
+// For a buffer in memory, or on a disk in trouble ("volatile"), events beyond written may be leased as well.
+type queue struct {
+	name     string
+	maxBytes int64
+	memory   int64 // bound of the memory
+	onFull   OnFull
+	maxAge   time.Duration
+	log      *zap.Logger
+	disk     *disk // nil: in memory
+
+	readMu sync.Mutex // one reader at a time; taken before mu
+
+	mu          sync.Mutex
+	closed      bool
+	closing     chan struct{}
+	seed        uint32
+	next        uint64 // number of the next event
+	written     uint64 // all below are on disk
+	kept        uint64 // appends of all below may return
+	pos         position
+	outstanding uint64 // events not settled
+	leasedN     uint64
+	bytes       int64 // of the frames of outstanding events, about
+	unwritten   int64 // bytes of frames that the disk goroutine has still to write
+	full        bool
+
+	blocks   []*block // with frames that are not leased yet or not written, in order
+	arena    arena
+	cur      uint64 // number of the next event to lease
+	curBlk   *block // where cur is, if it is in memory and known
+	curOff   int
+	rewound  uint64 // events below it may be leased although cur says otherwise
+	returned []piece
+	first    *Lease // list of leases, in order of time
+	last     *Lease
+	slab     []Lease
+
+	names   names
+	ready   chan struct{} // something may be leased
+	room    chan struct{} // closed and renewed when room was made
+	queued  int           // appends that wait for room
+	waiting []waiter      // appends, in order of their numbers
+}
+
+// A piece is a returned part of a frame; it keeps its block.
+type piece struct {
+	num      uint64
+	chunk    record.Chunk
+	blk      *block
+	id       ID
+	size     int
+	attempts int
+}
+
+// A waiter is an append that waits until all events below upTo are kept.
+type waiter struct {
+	upTo uint64
+	done chan struct{}
+}
+
+func newQueue(name string, maxBytes, memory int64, onFull OnFull, maxAge time.Duration, log *zap.Logger) *queue {
+	if log == nil {
+		log = zap.NewNop()
+	}
+	q := &queue{
+		name: name, maxBytes: maxBytes, memory: memory, onFull: onFull, maxAge: maxAge, log: log,
+		closing: make(chan struct{}), ready: make(chan struct{}, 1), room: make(chan struct{}),
+	}
+	q.pos.id = newID()
+	q.arena.largeSize = largeBlock
+	q.seed = seed(q.pos.id)
+	return q
+}
+
+// volatile reports whether appends are only in memory. The caller holds mu.
+func (q *queue) volatile() bool { return q.disk == nil || q.disk.down() }
+
+// visible is the number up to which events may be leased. The caller holds mu.
+func (q *queue) visible() uint64 {
+	if q.volatile() {
+		return q.next
+	}
+	return q.written
+}
+
+// notify wakes one waiting Next.
+func (q *queue) notify() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
+	}
+}
+
+// freed wakes the appends that wait for room. The caller holds mu.
+func (q *queue) freed() {
+	if q.queued == 0 {
+		return
+	}
+	close(q.room)
+	q.room = make(chan struct{})
+}
+
+// release lets appends return whose events are kept, all of them when the disk is in trouble. The caller holds mu.
+func (q *queue) release() {
+	n := 0
+	all := q.volatile()
+	for n < len(q.waiting) && (all || q.waiting[n].upTo <= q.kept) {
+		q.waiting[n].done <- struct{}{}
+		n++
+	}
+	if n > 0 {
+		q.waiting = slices.Delete(q.waiting, 0, n)
+	}
+}
+
+// settle marks events as ended and counts their fate. The caller holds mu.
+func (q *queue) settle(s span, fate Fate, reason string) {
+	q.pos.ledger.count(fate, reason, s.len())
+	q.outstanding -= s.len()
+	q.mark(s)
+}
+
+// mark moves the low mark, or notes the range above it. The caller holds mu.
+func (q *queue) mark(s span) {
+	p := &q.pos
+	if s.from > p.low {
+		p.acked = p.acked.add(s)
+		return
+	}
+	p.low = max(p.low, s.to)
+	if len(p.acked) > 0 && p.acked[0].from <= p.low {
+		p.low = max(p.low, p.acked[0].to)
+		p.acked = p.acked.below(p.low)
+	}
+}
+
+// open calls f with each part of s that is neither settled, leased nor returned. The caller holds mu.
+func (q *queue) open(s span, f func(span)) {
+	s.from = max(s.from, q.pos.low)
+	if s.from >= s.to {
+		return
+	}
+	var busy spans
+	for l := q.first; l != nil; l = l.next {
+		if !l.orphan {
+			busy = busy.add(span{l.num, l.num + uint64(l.Chunk.Events)})
+		}
+	}
+	for _, r := range q.returned {
+		busy = busy.add(span{r.num, r.num + uint64(r.chunk.Events)})
+	}
+	var list spans
+	q.pos.acked.missing(s, func(m span) { busy.missing(m, func(m span) { list = append(list, m) }) })
+	for _, m := range list {
+		f(m)
+	}
+}
+
+// lose counts what is still open of s as shed. The caller holds mu.
+func (q *queue) lose(s span, reason string) uint64 {
+	n := uint64(0)
+	q.open(s, func(m span) {
+		n += m.len()
+		q.settle(m, Shed, reason)
+	})
+	return n
+}
+
+// Account implements [Buffer].
+func (q *queue) Account(n int, fate Fate, reason string) {
+	q.mu.Lock()
+	q.pos.ledger.refused += uint64(n)
+	q.pos.ledger.count(fate, reason, uint64(n))
+	q.changed()
+	q.mu.Unlock()
+}
+
+// changed says that the position has to be written. The caller holds mu.
+func (q *queue) changed() {
+	if q.disk != nil {
+		q.disk.dirty = true
+		q.disk.poke()
+	}
+}
+
+// Stats implements [Buffer].
+func (q *queue) Stats() Stats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l := &q.pos.ledger
+	s := Stats{
+		Offered:   l.settled() + q.outstanding,
+		Delivered: l.delivered, DeadLettered: copyCounts(l.dead), Shed: copyCounts(l.shed), Moved: copyCounts(l.moved),
+		Buffered: q.outstanding, Leased: q.leasedN, Bytes: max(q.bytes, 0), MemoryBytes: q.arena.used, MaxBytes: q.maxBytes,
+		Volatile: q.volatile(), Full: q.full && q.outstanding > 0, Oldest: q.oldest(),
+	}
+	if q.outstanding == 0 {
+		s.Bytes = 0
+	}
+	if q.disk != nil {
+		s.DiskBytes, s.Problem = q.disk.bytes, q.disk.problem()
+	}
+	return s
+}
+
+// oldest is the arrival of the oldest outstanding chunk that is known. The caller holds mu.
+func (q *queue) oldest() time.Time {
+	var t time.Time
+	see := func(at time.Time) {
+		if t.IsZero() || at.Before(t) {
+			t = at
+		}
+	}
+	for l := q.first; l != nil; l = l.next {
+		see(l.Chunk.Arrived)
+	}
+	for i := range q.returned {
+		see(q.returned[i].chunk.Arrived)
+	}
+	if q.cur < q.next {
+		if h, _, ok := q.inMemory(); ok {
+			see(time.Unix(0, h.arrived))
+		} else if q.disk != nil && len(q.disk.frames) > 0 {
+			see(time.Unix(0, q.disk.frames[0].arrived))
+		}
+	}
+	return t
+}
+
+// Close implements [Buffer].
+func (q *queue) Close(ctx context.Context) error {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return nil
+	}
+	q.closed = true
+	close(q.closing)
+	if q.disk == nil {
+		for l := q.first; l != nil; l = l.next {
+			l.orphan = true
+		}
+		q.pos.ledger.count(Shed, ReasonShutdown, q.outstanding-q.leasedN)
+		q.outstanding = q.leasedN
+		q.blocks, q.returned = nil, nil
+		q.arena.trim()
+		q.mu.Unlock()
+		return nil
+	}
+	q.mu.Unlock()
+	return q.disk.close(ctx)
+}
