@@ -7,6 +7,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/firebreak/firebreak/internal/mp"
 	"github.com/firebreak/firebreak/outputs"
 	"github.com/firebreak/firebreak/record"
 )
@@ -15,25 +16,27 @@ import (
 func acker(c net.Conn) {
 	buf := make([]byte, 256<<10)
 	key := []byte("\xa5chunk\xb8")
-	var tail []byte
+	var ack []byte
+	kept := 0 // end of the bytes before, where a key may be cut
 	for {
-		n, err := c.Read(buf)
+		n, err := c.Read(buf[kept:])
 		if err != nil {
 			return
 		}
-		b := append(tail, buf[:n]...)
+		b := buf[:kept+n]
 		for {
 			i := bytes.Index(b, key)
 			if i < 0 || len(b) < i+len(key)+idSize {
 				break
 			}
 			b = b[i+len(key):]
-			if _, err := c.Write(ackOf(string(b[:idSize]))); err != nil {
+			ack = append(mp.AppendStr(append(ack[:0], 0x81), "ack"), 0xb8)
+			if _, err := c.Write(append(ack, b[:idSize]...)); err != nil {
 				return
 			}
 			b = b[idSize:]
 		}
-		tail = append(tail[:0], b[max(0, len(b)-len(key)-idSize):]...)
+		kept = copy(buf, b[max(0, len(b)-len(key)-idSize):])
 	}
 }
 

@@ -102,7 +102,7 @@ func (o *output) Send(ctx context.Context, b outputs.Batch) outputs.Result {
 			worst = worse(worst, g.err)
 			unreachable[g.index] = g.unreachable
 			for _, m := range g.messages {
-				if m.state == waiting && !g.unreachable {
+				if !g.unreachable {
 					m.state = failed
 				}
 			}
@@ -119,8 +119,8 @@ func (o *output) Send(ctx context.Context, b outputs.Batch) outputs.Result {
 
 // A group is what goes to one server.
 type group struct {
-	index       int // of the server
-	messages    []*message
+	index       int        // of the server
+	messages    []*message // those that are not delivered yet
 	err         *outputs.Error
 	unreachable bool // no connection could be made: another server may take the rest
 }

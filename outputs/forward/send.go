@@ -16,8 +16,7 @@ const drainTime = 100 * time.Millisecond
 // there is progress, the rest goes over another connection at once.
 func (o *output) sendGroup(ctx context.Context, j *job, g *group) {
 	s := o.servers[g.index]
-	rest := g.messages
-	for len(rest) > 0 {
+	for len(g.messages) > 0 {
 		c, reused, err := s.get(ctx)
 		if err != nil {
 			g.err, g.unreachable = failure(s, err, false), true
@@ -26,24 +25,24 @@ func (o *output) sendGroup(ctx context.Context, j *job, g *group) {
 			}
 			return
 		}
-		part := rest
+		part := g.messages
 		if c.single {
-			part = rest[:1]
+			part = part[:1]
 		}
 		wrote, err := o.sendOn(ctx, c, j, part)
-		before := len(rest)
-		rest = slices.DeleteFunc(slices.Clone(rest), func(m *message) bool { return m.state == done })
+		before := len(g.messages)
+		g.messages = slices.DeleteFunc(g.messages, func(m *message) bool { return m.state == done })
 		if err == nil {
 			s.succeeded()
 			s.put(c)
 			continue
 		}
 		c.close()
-		if len(rest) == 0 { // the end of ctx met the last acknowledgement
+		if len(g.messages) == 0 { // the end of ctx met the last acknowledgement
 			s.succeeded()
 			return
 		}
-		if ctx.Err() == nil && hungUp(err) && (reused || len(rest) < before) {
+		if ctx.Err() == nil && hungUp(err) && (reused || len(g.messages) < before) {
 			s.hangUp() // the others are likely to be dead as well
 			continue
 		}
