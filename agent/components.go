@@ -60,21 +60,40 @@ type inputEnv struct {
 	log      *zap.Logger
 	attrs    record.Attrs
 	dir      string
+	sync     bool // some destination promises to survive a power cut
 	shutdown config.Shutdown
 }
 
+// forwardInput gives the forward input's counters their common form.
+type forwardInput struct{ *forward.Input }
+
+func (f forwardInput) Stats() inputs.Stats {
+	s := f.Input.Stats()
+	return inputs.Stats{
+		Received: s.Received, Invalid: s.Invalid, Errors: s.Errors, Broken: s.Broken, Connections: s.Connections, Accepted: s.ConnectionsTotal,
+		Refused: s.Refused, Held: s.HeldLines, Bytes: s.BytesRead, Acks: s.Acks, Memory: s.Buffer + s.HeldBytes,
+	}
+}
+
 func (a *Agent) inputEnv(name string, attrs record.Attrs) inputEnv {
+	sync := false
+	for _, o := range a.cfg.Outputs {
+		sync = sync || o.Buffer.Type == "disk" && o.Buffer.Sync == "always"
+	}
 	return inputEnv{
-		name: name, attrs: attrs, shutdown: a.cfg.Shutdown, dir: filepath.Join(a.cfg.DataDir, "inputs", name),
-		log: a.log.With(zap.String("input", name)),
+		sync: sync, name: name, attrs: attrs, shutdown: a.cfg.Shutdown, dir: filepath.Join(a.cfg.DataDir, "inputs", name),
+		log: a.log,
 	}
 }
 
 func openInput(c config.Input, env inputEnv) (serving, error) {
 	switch o := c.Options.(type) {
 	case *forward.Options:
-		return forward.New(o, forward.Env{Name: env.name, Log: env.log, Attrs: env.attrs, Dir: env.dir,
-			Shutdown: forward.Shutdown{Quiet: env.shutdown.Quiet, Deadline: env.shutdown.Deadline}})
+		in, err := forward.New(o, forward.Env{Name: env.name, Log: env.log, Attrs: env.attrs, Dir: env.dir, Sync: env.sync, Shutdown: env.shutdown})
+		if err != nil {
+			return nil, err
+		}
+		return forwardInput{in}, nil
 	}
 	return nil, fmt.Errorf("build an input of type %q: unknown type", c.Type)
 }
@@ -98,8 +117,9 @@ func (a *Agent) openDestinations(host string) error {
 		}
 		o := destination.Options{
 			Name: c.Name, Buffer: buf, Output: out, Workers: c.Workers, Pool: pool, Log: log,
-			Retry: destination.Retry{Initial: c.Retry.Initial, Max: c.Retry.Max, Timeout: c.Retry.Timeout},
-			Dead:  buffer.NewDead(filepath.Join(a.deads(), c.Name), int64(c.DeadLetters.MaxBytes), log),
+			Retry:  destination.Retry{Initial: c.Retry.Initial, Max: c.Retry.Max, Timeout: c.Retry.Timeout},
+			Dead:   buffer.NewDead(filepath.Join(a.deads(), c.Name), int64(c.DeadLetters.MaxBytes), nil, log),
+			Blocks: c.Buffer.OnFull == "block",
 		}
 		a.dests = append(a.dests, destination.New(o))
 	}

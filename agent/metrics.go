@@ -30,6 +30,8 @@ var metricList = []metric{
 	{"received_bytes_total", "Bytes that an input read.", []string{"input"}},
 	{"routed_events_total", "Events of an input that went to at least one destination.", []string{"input"}},
 	{"dropped_events_total", "Events of an input that a processor dropped.", []string{"input", "processor"}},
+	{"rejected_events_total", "Routed events that went straight to dead letters.", []string{"input", "processor"}},
+	{"truncated_events_total", "Events that a size guard cut.", []string{"input", "processor"}},
 	{"discarded_events_total", "Events of an input that a route discarded.", []string{"input", "route"}},
 	{"invalid_events_total", "Events of an input that could not be understood.", []string{"input", "reason"}},
 	{"input_errors_total", "Messages or connections of an input that ended with an error.", []string{"input", "reason"}},
@@ -37,7 +39,8 @@ var metricList = []metric{
 	{"connections_total", "Connections that an input accepted.", []string{"input"}},
 	{"refused_connections_total", "Connections beyond max_connections.", []string{"input"}},
 	{"acks_total", "Acknowledgements that an input sent.", []string{"input"}},
-	{"held_pieces", "Pieces of long lines that wait for the rest.", []string{"input"}},
+	{"held_lines", "Long lines that wait for their next piece.", []string{"input"}},
+	{"broken_lines_total", "Long lines passed on before their last piece.", []string{"input", "reason"}},
 	{"input_memory_bytes", "Memory of an input's read buffers.", []string{"input"}},
 	{"route_events_total", "Events by type.", []string{"route"}},
 	{"offered_events_total", "Events that routes gave to a destination: delivered + dead lettered + shed + moved + buffered.", []string{"destination"}},
@@ -88,6 +91,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count("received_bytes_total", st.Bytes, in.name)
 		count("routed_events_total", rt.Routed, in.name)
 		byLabel("dropped_events_total", rt.Dropped, in.name)
+		byLabel("rejected_events_total", rt.Rejected, in.name)
+		byLabel("truncated_events_total", rt.Truncated, in.name)
 		byLabel("discarded_events_total", rt.Discarded, in.name)
 		byLabel("invalid_events_total", st.Invalid, in.name)
 		byLabel("input_errors_total", st.Errors, in.name)
@@ -95,7 +100,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		count("connections_total", st.Accepted, in.name)
 		count("refused_connections_total", st.Refused, in.name)
 		count("acks_total", st.Acks, in.name)
-		gauge("held_pieces", float64(st.Held), in.name)
+		gauge("held_lines", float64(st.Held), in.name)
+		byLabel("broken_lines_total", st.Broken, in.name)
 		gauge("input_memory_bytes", float64(st.Memory), in.name)
 	}
 	for route, n := range c.a.router.Stats().Routes {

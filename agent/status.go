@@ -34,7 +34,10 @@ type InputStatus struct {
 	Errors      map[string]uint64 `json:"errors"`    // connections and messages, by reason
 	Connections int               `json:"connections"`
 	Refused     uint64            `json:"refused_connections"`
-	HeldPieces  int               `json:"held_pieces"`
+	HeldLines   int               `json:"held_lines"`
+	BrokenLines map[string]uint64 `json:"broken_lines"` // passed on before their last piece, by reason
+	Rejected    map[string]uint64 `json:"rejected"`     // routed, straight to dead letters, by processor
+	Truncated   map[string]uint64 `json:"truncated"`    // by processor
 	Bytes       uint64            `json:"received_bytes"`
 }
 
@@ -87,7 +90,7 @@ func (a *Agent) Status() Status {
 func inputStatus(in *input, st inputs.Stats, rt router.IntakeStats) InputStatus {
 	out := InputStatus{
 		Name: in.name, Type: in.kind, Received: st.Received, Routed: rt.Routed, Dropped: rt.Dropped, Discarded: rt.Discarded,
-		Invalid: st.Invalid, Errors: st.Errors, Connections: st.Connections, Refused: st.Refused, HeldPieces: st.Held, Bytes: st.Bytes,
+		Invalid: st.Invalid, Errors: st.Errors, Connections: st.Connections, Refused: st.Refused, HeldLines: st.Held, BrokenLines: st.Broken, Rejected: rt.Rejected, Truncated: rt.Truncated, Bytes: st.Bytes,
 	}
 	for _, addr := range in.in.Addrs() {
 		out.Listen = append(out.Listen, addr.Network()+"://"+addr.String())

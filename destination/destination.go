@@ -28,6 +28,7 @@ type Options struct {
 	Name    string
 	Buffer  buffer.Buffer
 	Output  outputs.Output
+	Blocks  bool        // the buffer's policy is to wait for room
 	Dead    DeadLetters // nil: dead letters can't be kept and are shed
 	Workers int         // at least 1
 	Retry   Retry
@@ -58,6 +59,7 @@ type Destination struct {
 	log   *zap.Logger
 
 	workers int
+	blocks  bool
 	timeout time.Duration
 	gate    *gate
 
@@ -78,7 +80,7 @@ const (
 func New(o Options) *Destination {
 	d := &Destination{
 		name: o.Name, buf: o.Buffer, out: o.Output, shape: o.Output.Shape(), dead: o.Dead, pool: o.Pool, log: o.Log,
-		workers: max(o.Workers, 1), timeout: o.Retry.Timeout,
+		workers: max(o.Workers, 1), blocks: o.Blocks, timeout: o.Retry.Timeout,
 		draining: make(chan struct{}),
 	}
 	d.gate = newGate(o.Retry, o.Log)
@@ -87,6 +89,9 @@ func New(o Options) *Destination {
 
 // Name returns the destination's name.
 func (d *Destination) Name() string { return d.name }
+
+// Blocks reports whether Append may wait for room.
+func (d *Destination) Blocks() bool { return d.blocks }
 
 // Append stores chunks for delivery; see [buffer.Buffer].
 func (d *Destination) Append(ctx context.Context, chunks []record.Chunk) error {

@@ -34,7 +34,8 @@ type Stats struct {
 	Connections int               // open now
 	Accepted    uint64            // connections since the start
 	Refused     uint64            // connections beyond the bound
-	Held        int               // pieces that wait for the rest of their line
+	Held        int               // lines that wait for their next piece
+	Broken      map[string]uint64 // lines passed on before their last piece, by reason
 	Bytes       uint64            // read
 	Acks        uint64            // sent
 	Memory      int64             // bytes of read buffers
