@@ -124,34 +124,30 @@ func (c *Client) load() (*tls.Config, error) {
 }
 
 // Check reports files that can't be read or don't belong together, with keys relative to this block.
-func (s *Server) Check(r *config.Report) { s.check(r.Problem) }
-
-func (s *Server) check(problem func(key, message, hint string)) {
+func (s *Server) Check(r *config.Report) {
 	if s.CertFile != "" && s.KeyFile != "" { // absent ones are reported by their tags
-		checkPair(s.CertFile, s.KeyFile, problem)
+		checkPair(s.CertFile, s.KeyFile, r)
 	}
-	checkPool("client_ca_file", s.ClientCAFile, problem)
+	checkPool("client_ca_file", s.ClientCAFile, r)
 }
 
 // Check reports files that can't be read or don't belong together, with keys relative to this block.
-func (c *Client) Check(r *config.Report) { c.check(r.Problem) }
-
-func (c *Client) check(problem func(key, message, hint string)) {
-	checkPool("ca_file", c.CAFile, problem)
+func (c *Client) Check(r *config.Report) {
+	checkPool("ca_file", c.CAFile, r)
 	switch {
 	case c.CertFile != "" && c.KeyFile != "":
-		checkPair(c.CertFile, c.KeyFile, problem)
+		checkPair(c.CertFile, c.KeyFile, r)
 	case c.CertFile != "":
-		problem("cert_file", "cert_file is set without key_file", "a client certificate needs its private key: set key_file")
+		r.Problem("cert_file", "cert_file is set without key_file", "a client certificate needs its private key: set key_file")
 	case c.KeyFile != "":
-		problem("key_file", "key_file is set without cert_file", "a private key needs its certificate: set cert_file")
+		r.Problem("key_file", "key_file is set without cert_file", "a private key needs its certificate: set cert_file")
 	}
 	if c.InsecureSkipVerify && c.CAFile != "" {
-		problem("insecure_skip_verify", "insecure_skip_verify and ca_file are both set", "ca_file has no effect when nothing is verified: remove one of them")
+		r.Problem("insecure_skip_verify", "insecure_skip_verify and ca_file are both set", "ca_file has no effect when nothing is verified: remove one of them")
 	}
 }
 
-func checkPair(certFile, keyFile string, problem func(key, message, hint string)) {
+func checkPair(certFile, keyFile string, r *config.Report) {
 	if _, err := pair(certFile, keyFile); err != nil {
 		key, hint := "cert_file", "the file must hold a PEM certificate and key_file its private key"
 		if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
@@ -160,16 +156,16 @@ func checkPair(certFile, keyFile string, problem func(key, message, hint string)
 		if _, bad := os.ReadFile(keyFile); bad != nil {
 			key = "key_file"
 		}
-		problem(key, err.Error(), hint)
+		r.Problem(key, err.Error(), hint)
 	}
 }
 
-func checkPool(key, file string, problem func(key, message, hint string)) {
+func checkPool(key, file string, r *config.Report) {
 	if file == "" {
 		return
 	}
 	if _, err := pool(file); err != nil {
-		problem(key, err.Error(), "the file must be readable and hold at least one PEM certificate")
+		r.Problem(key, err.Error(), "the file must be readable and hold at least one PEM certificate")
 	}
 }
 

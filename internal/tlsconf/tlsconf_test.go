@@ -194,29 +194,29 @@ func TestCheck(t *testing.T) {
 	_, otherKey := ca.Issue("b", "b")
 	missing := t.TempDir() + "/missing"
 	for name, tt := range map[string]struct {
-		check func(problem func(key, message, hint string))
+		check func(*config.Report)
 		want  string
 	}{
-		"server":             {(&Server{CertFile: cert, KeyFile: key, ClientCAFile: ca.File}).check, ""},
-		"missing cert":       {(&Server{CertFile: missing, KeyFile: key}).check, "cert_file"},
-		"missing key":        {(&Server{CertFile: cert, KeyFile: missing}).check, "key_file"},
-		"other key":          {(&Server{CertFile: cert, KeyFile: otherKey}).check, "cert_file"},
-		"CA is a key":        {(&Server{CertFile: cert, KeyFile: key, ClientCAFile: key}).check, "client_ca_file"},
-		"client":             {(&Client{CAFile: ca.File, CertFile: cert, KeyFile: key}).check, ""},
-		"nothing":            {(&Client{}).check, ""},
-		"cert alone":         {(&Client{CertFile: cert}).check, "cert_file"},
-		"key alone":          {(&Client{KeyFile: key}).check, "key_file"},
-		"missing CA":         {(&Client{CAFile: missing}).check, "ca_file"},
-		"CA without a check": {(&Client{CAFile: ca.File, InsecureSkipVerify: true}).check, "insecure_skip_verify"},
+		"server":             {(&Server{CertFile: cert, KeyFile: key, ClientCAFile: ca.File}).Check, ""},
+		"missing cert":       {(&Server{CertFile: missing, KeyFile: key}).Check, "cert_file"},
+		"missing key":        {(&Server{CertFile: cert, KeyFile: missing}).Check, "key_file"},
+		"other key":          {(&Server{CertFile: cert, KeyFile: otherKey}).Check, "cert_file"},
+		"CA is a key":        {(&Server{CertFile: cert, KeyFile: key, ClientCAFile: key}).Check, "client_ca_file"},
+		"client":             {(&Client{CAFile: ca.File, CertFile: cert, KeyFile: key}).Check, ""},
+		"nothing":            {(&Client{}).Check, ""},
+		"cert alone":         {(&Client{CertFile: cert}).Check, "cert_file"},
+		"key alone":          {(&Client{KeyFile: key}).Check, "key_file"},
+		"missing CA":         {(&Client{CAFile: missing}).Check, "ca_file"},
+		"CA without a check": {(&Client{CAFile: ca.File, InsecureSkipVerify: true}).Check, "insecure_skip_verify"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var keys []string
-			tt.check(func(key, message, hint string) {
+			tt.check(config.NewReport(func(key, message, hint string) {
 				if message == "" || hint == "" {
 					t.Errorf("%s: message %q, hint %q", key, message, hint)
 				}
 				keys = append(keys, key)
-			})
+			}))
 			if got := strings.Join(keys, " "); got != tt.want {
 				t.Errorf("problems at %q, want %q", got, tt.want)
 			}

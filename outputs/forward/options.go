@@ -70,9 +70,7 @@ func Kind() outputs.Kind {
 }
 
 // Check reports servers that can't work together, and options without the ones that they need.
-func (o *Options) Check(r *config.Report) { o.check(r.Problem) }
-
-func (o *Options) check(problem func(key, message, hint string)) {
+func (o *Options) Check(r *config.Report) {
 	seen := map[string]int{}
 	primaries, unix := 0, 0
 	for i, s := range o.Servers {
@@ -82,35 +80,35 @@ func (o *Options) check(problem func(key, message, hint string)) {
 		}
 		a, err := parseAddress(s.Address)
 		if err != nil {
-			problem(key, err.Error(), `write "host:24224", "[2001:db8::1]:24224" or "unix:///run/aggregator.sock"`)
+			r.Problem(key, err.Error(), `write "host:24224", "[2001:db8::1]:24224" or "unix:///run/aggregator.sock"`)
 			continue
 		}
 		if a.network == "unix" {
 			unix++
 		}
 		if first, ok := seen[a.String()]; ok {
-			problem(key, fmt.Sprintf("server %q is listed twice, first as servers[%d]", a, first), "remove one of them; use weight to give a server more tags")
+			r.Problem(key, fmt.Sprintf("server %q is listed twice, first as servers[%d]", a, first), "remove one of them; use weight to give a server more tags")
 			continue
 		}
 		seen[a.String()] = i
 	}
 	if len(o.Servers) == 0 {
-		problem("servers", "no server is listed", `write servers: ["host:24224"]`)
+		r.Problem("servers", "no server is listed", `write servers: ["host:24224"]`)
 	} else if primaries == 0 {
-		problem("servers", "all servers are standbys", "remove standby: true from the ones that shall be used first")
+		r.Problem("servers", "all servers are standbys", "remove standby: true from the ones that shall be used first")
 	}
 	if o.Password != "" && o.Username == "" {
-		problem("password", "password is set without username", "set username too")
+		r.Problem("password", "password is set without username", "set username too")
 	}
 	if o.TLS != nil && o.TLS.ServerName == "" && !o.TLS.InsecureSkipVerify && unix > 0 {
-		problem("tls", "TLS over a unix socket has no host name to verify", "set tls.server_name")
+		r.Problem("tls", "TLS over a unix socket has no host name to verify", "set tls.server_name")
 	}
 }
 
 // Open builds the output. It makes no connection, resolves no name and reads no file.
 func (o *Options) Open(env outputs.Env) (outputs.Output, error) {
 	var problems []string
-	o.check(func(key, message, _ string) { problems = append(problems, key+": "+message) })
+	o.Check(config.NewReport(func(key, message, _ string) { problems = append(problems, key+": "+message) }))
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("open forward output: %s", strings.Join(problems, "; "))
 	}

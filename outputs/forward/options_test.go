@@ -5,10 +5,12 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/firebreak/firebreak/config"
 	"github.com/firebreak/firebreak/internal/tlsconf"
 	"github.com/firebreak/firebreak/outputs"
+	"github.com/google/go-cmp/cmp"
 )
 
 var _ config.Checker = (*Options)(nil)
@@ -50,12 +52,12 @@ func TestCheck(t *testing.T) {
 			o := options("a")
 			tt.change(o)
 			var keys []string
-			o.check(func(key, message, hint string) {
+			o.Check(config.NewReport(func(key, message, hint string) {
 				if message == "" || hint == "" {
 					t.Errorf("%s: message %q, hint %q", key, message, hint)
 				}
 				keys = append(keys, key)
-			})
+			}))
 			if got := strings.Join(keys, " "); got != tt.want {
 				t.Errorf("problems at %q, want %q", got, tt.want)
 			}
@@ -67,10 +69,42 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestShortFormOfAServer(t *testing.T) {
-	var s Server
-	if err := s.SetText("agg:1"); err != nil || s.Address != "agg:1" {
-		t.Errorf("%+v, %v", s, err)
+func TestConfiguration(t *testing.T) {
+	kinds := config.Kinds{
+		Inputs:  []config.Kind{{Name: "in", Options: func() any { return &struct{}{} }}},
+		Outputs: []config.Kind{{Name: "forward", Options: func() any { return Kind().Options() }}},
+	}
+	load := func(options string) (*Options, error) {
+		src := "inputs: { i: { type: in } }\noutputs: { o: { type: forward, " + options + " } }\n"
+		c, err := config.Load("test.yaml", []byte(src), kinds, config.Lookup{})
+		if err != nil {
+			return nil, err
+		}
+		return c.Outputs[0].Options.(*Options), nil
+	}
+	o, err := load(`servers: [agg-1, { address: "agg-2:1", standby: true, weight: 3 }], tls: true, shared_key: topsecret`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Server{{Address: "agg-1", Weight: 1}, {Address: "agg-2:1", Standby: true, Weight: 3}}
+	if diff := cmp.Diff(want, o.Servers); diff != "" {
+		t.Error(diff)
+	}
+	if !o.Ack || o.AckTimeout != 30*time.Second || o.ConnectTimeout != 3*time.Second || o.TLS == nil || o.SharedKey != "topsecret" || o.Compress != "none" {
+		t.Errorf("options: %+v", o)
+	}
+	open(t, o)
+	_, err = load(`servers: [agg-1, "agg-1:24224", "b:x"], tls: { ca_file: /nope }, compress: lz4, username: u`)
+	for _, part := range []string{"/nope", "lz4"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("error doesn't name %q: %v", part, err)
+		}
+	}
+	_, err = load(`servers: [agg-1, "agg-1:24224", "b:x"]`)
+	for _, part := range []string{"listed twice", "b:x"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("error doesn't name %q: %v", part, err)
+		}
 	}
 }
 
