@@ -34,7 +34,7 @@ type Env struct {
 	Name     string
 	Log      *zap.Logger  // nil: none
 	Attrs    record.Attrs // of every chunk
-	Dir      string       // for the pieces of long lines; made when it is missing; "": none are kept
+	Dir      string       // for acked pieces of long lines; made when it is missing; "": memory alone keeps them
 	Sync     bool         // sync pieces before they are acked, because a destination does so too (sync: always)
 	Shutdown config.Shutdown
 }

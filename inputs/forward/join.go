@@ -3,6 +3,7 @@ package forward
 import (
 	"container/list"
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -67,7 +68,7 @@ func (j *joiner) add(owner *conn, at stamp, p piece, rec []byte, file string) (d
 		l := e.Value.(*line)
 		switch {
 		case p.ordinal <= l.ordinal: // sent again after a lost ack
-			if l.done {
+			if l.done && p.ordinal == l.ordinal {
 				done = append(done, j.take(e))
 			}
 			return done
@@ -135,7 +136,7 @@ func (j *joiner) take(e *list.Element) *line {
 func (j *joiner) restore(lines []*line) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, l := range lines {
+	for _, l := range slices.Backward(lines) {
 		if j.lines[l.key] != nil { // a new line under this key has begun
 			j.count.errors[errPieces].Add(1)
 			continue
@@ -212,21 +213,21 @@ func (j *joiner) wake() {
 // sweep passes on lines whose next piece doesn't come, until ctx ends. deliver gets each batch.
 func (j *joiner) sweep(ctx context.Context, deliver func([]*line) error) {
 	timer := time.NewTimer(time.Hour)
-	timer.Stop()
+	defer timer.Stop()
 	for {
 		lines, next := j.expired(time.Now())
+		changed := j.changed
 		if len(lines) > 0 && deliver(lines) != nil {
-			next = time.Now().Add(time.Second) // restored, and due at once
+			next, changed = time.Now().Add(time.Second), nil // they are back, and due at once
 		}
-		if !next.IsZero() {
+		if timer.Stop(); !next.IsZero() {
 			timer.Reset(time.Until(next))
 		}
 		select {
 		case <-ctx.Done():
-			timer.Stop()
 			return
 		case <-timer.C:
-		case <-j.changed: // a later line is due later: only the first one says so
+		case <-changed: // a later line is due later: only the first one says so
 		}
 	}
 }
