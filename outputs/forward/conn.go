@@ -37,9 +37,14 @@ type conn struct {
 	buf    []byte     // read but not parsed, only for the reader
 }
 
-// dial connects to s and makes the connection ready, all within the connect timeout.
+// dial connects to s and makes the connection ready, all within the connect timeout. It takes at most half of the time
+// that ctx leaves: there must be some for sending, or for another server.
 func (o *output) dial(ctx context.Context, s *server) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.opts.ConnectTimeout)
+	timeout := o.opts.ConnectTimeout
+	if end, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(end)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	raw, err := o.dialer.DialContext(ctx, s.address.network, s.address.text)
 	if err != nil {

@@ -187,17 +187,10 @@ func TestBlackHoleFailsOverWithinTheConnectTimeout(t *testing.T) {
 	}
 }
 
-func TestBlackHoleBeyondTheDeadlineOfAnAttempt(t *testing.T) {
+func TestBlackHoleLeavesTimeForTheStandby(t *testing.T) {
 	standby := newPeer(t)
 	o := open(t, options(blackHole(t), standby.addr)) // connect_timeout is 3 s
-	start := time.Now()
-	if r := o.Send(deadline(t, 200*time.Millisecond), batch(chunk("a", "1"))); r.Err == nil {
-		t.Fatal("delivered to a black hole")
-	}
-	if d := time.Since(start); d > time.Second {
-		t.Errorf("Send took %v", d)
-	}
-	mustDeliver(t, o.Send(deadline(t, 2*time.Second), batch(chunk("a", "1"))))
+	mustDeliver(t, o.Send(deadline(t, time.Second), batch(chunk("a", "1"))))
 }
 
 func TestSilentPrimaryFailsOver(t *testing.T) {

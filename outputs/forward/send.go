@@ -20,7 +20,7 @@ func (o *output) sendGroup(ctx context.Context, j *job, g *group) {
 		c, reused, err := s.get(ctx)
 		if err != nil {
 			g.err, g.unreachable = failure(s, err, false), true
-			if !errors.Is(ctx.Err(), context.Canceled) { // that is our own shutdown
+			if ctx.Err() == nil {
 				s.failed(g.err, false)
 			}
 			return
@@ -47,7 +47,7 @@ func (o *output) sendGroup(ctx context.Context, j *job, g *group) {
 			continue
 		}
 		g.err = failure(s, err, wrote > 0)
-		if !errors.Is(ctx.Err(), context.Canceled) {
+		if !errors.Is(ctx.Err(), context.Canceled) { // that is our own shutdown
 			s.failed(g.err, silent(err))
 		}
 		return
