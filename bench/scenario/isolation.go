@@ -162,12 +162,30 @@ func (e *Env) isolate(ctx context.Context, r *Report, f sink.Fault, rate float64
 	if err := bad.Set(sink.Fault{}); err != nil {
 		return err
 	}
-	healed := time.Now()
+	caughtUp := t.catchUp(ctx, l)
 	t.phase(ctx, r, name+" after", l, w, e.span(5*time.Second, time.Second))
 	l.finish(30 * time.Second)
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	return t.settle(limit, r, name, l, healed)
+	if d, ok := <-caughtUp; ok {
+		r.time(name+" "+string(broken), "caught up after", d)
+	}
+	return t.settle(limit, r, name, l)
+}
+
+// catchUp tells how long it takes from now until what has been sent by now has arrived at the broken destination.
+// Nothing comes when it takes longer than 2 minutes.
+func (t *three) catchUp(ctx context.Context, l *sender) <-chan time.Duration {
+	begin, target, done := time.Now(), l.SentOf(broken), make(chan time.Duration, 1)
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		defer cancel()
+		if t.sinks[broken].WaitEvents(ctx, target) == nil {
+			done <- time.Since(begin)
+		}
+	}()
+	return done
 }
 
 // phase measures for a while what the two healthy destinations and the clients feel.
@@ -201,7 +219,7 @@ func (t *three) phase(ctx context.Context, r *Report, name string, l *sender, w 
 }
 
 // settle waits until everything has arrived and compares the sinks with the ledger.
-func (t *three) settle(ctx context.Context, r *Report, name string, l *sender, healed time.Time) error {
+func (t *three) settle(ctx context.Context, r *Report, name string, l *sender) error {
 	for _, k := range load.Kinds() {
 		s, streams := t.sinks[k], only(l.Streams(), k)
 		var sent uint64
@@ -209,9 +227,6 @@ func (t *three) settle(ctx context.Context, r *Report, name string, l *sender, h
 			sent += st.Sent
 		}
 		arrived := s.WaitEvents(ctx, sent)
-		if k == broken {
-			r.time(name+" "+string(k), "caught up after", time.Since(healed))
-		}
 		lost := r.arrivals(name+" "+string(k), s, streams, allSent)
 		r.must(len(lost) == 0, "%s: events of %q are missing: %v", name, k, arrived)
 		st, err := t.router.WaitStatus(ctx, func(st router.Status) bool {

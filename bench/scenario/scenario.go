@@ -60,6 +60,9 @@ func Run(ctx context.Context, name string, e *Env) (*Report, error) {
 	if r != nil {
 		r.Seconds = math.Round(time.Since(start).Seconds()*10) / 10
 	}
+	if err != nil && r != nil {
+		r.must(false, "not finished: %v", err)
+	}
 	if err != nil {
 		return r, fmt.Errorf("run scenario %q: %w", name, err)
 	}
@@ -107,6 +110,9 @@ func (e *Env) prepare(targets ...target) (*setup, error) {
 			match = "match: { " + t.match + " }, "
 		}
 		y += fmt.Sprintf("  - { name: %s, %sto: [%s] }\n", t.name, match, t.name)
+	}
+	if targets[len(targets)-1].match != "" {
+		y += "  - { name: rest, discard: true }\n"
 	}
 	y += "outputs:\n"
 	for _, t := range targets {

@@ -52,7 +52,9 @@ func (c *conn) run() {
 			return
 		}
 	}
-	c.buf = make([]byte, firstBuffer)
+	first := c.sink.buffers.Get().(*[]byte)
+	defer c.sink.buffers.Put(first)
+	c.buf = *first
 	for c.step() {
 	}
 }

@@ -41,6 +41,7 @@ type Sink struct {
 	setting sync.Mutex // one change of mode at a time
 	ln      net.Listener
 	fill    []net.Conn // fills the backlog of a black hole
+	buffers sync.Pool  // of *[]byte, for connections
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex // below
@@ -77,6 +78,7 @@ func Start(cfg Config) (*Sink, error) {
 	if path, ok := strings.CutPrefix(cfg.Addr, "unix://"); ok {
 		s.network, s.addr = "unix", path
 	}
+	s.buffers.New = func() any { b := make([]byte, firstBuffer); return &b }
 	s.acks.Store(&Acks{})
 	s.state.Store(newState(Fault{}))
 	if err := s.listen(); err != nil {
