@@ -185,7 +185,7 @@ func TestImageMemory(t *testing.T) {
 routes:
   - { name: access, match: { tag: "docker.access.*" }, to: [access] }
   - { name: audit, match: { tag: "docker.audit.*" }, to: [audit] }
-  - { name: error, match: { tag: "docker.error.*" }, to: [error] }
+  - { name: error, to: [error] }
 outputs:
   access: { type: forward, servers: [%q], buffer: { max_bytes: 1GiB } }
   audit: { type: forward, servers: [%q] }

@@ -20,7 +20,7 @@ inputs:
 routes:
   - { name: access, match: { tag: "docker.access.*" }, to: [access] }
   - { name: audit, match: { tag: "docker.audit.*" }, to: [audit] }
-  - { name: error, match: { tag: "docker.error.*" }, to: [error] }
+  - { name: error, to: [error] }
 outputs:
   access: { type: forward, servers: [%q], %s }
   audit: { type: forward, servers: [%q], %s }
