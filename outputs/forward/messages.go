@@ -25,6 +25,7 @@ type message struct {
 	chunks []int32 // indexes into the batch's
 	bytes  int
 	events int
+	pad    int // of a probe
 
 	state   state
 	visited bool // a server was chosen for it in this Send
@@ -159,6 +160,9 @@ func (m *message) appendTail(dst []byte, ack bool, compressed string) []byte {
 	if compressed != "" {
 		pairs++
 	}
+	if m.pad > 0 {
+		pairs++
+	}
 	dst = mp.AppendMap(dst, pairs)
 	dst = mp.AppendInt(mp.AppendStr(dst, "size"), int64(m.events))
 	if ack {
@@ -166,6 +170,9 @@ func (m *message) appendTail(dst []byte, ack bool, compressed string) []byte {
 	}
 	if compressed != "" {
 		dst = mp.AppendStr(mp.AppendStr(dst, "compressed"), compressed)
+	}
+	if m.pad > 0 {
+		dst = appendPad(dst, m.pad)
 	}
 	return dst
 }
