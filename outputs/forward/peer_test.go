@@ -187,6 +187,7 @@ func parseMessage(b []byte) (r received, err error) {
 			r.id = string(v)
 		case "compressed":
 			r.compressed = string(v)
+		case "probe":
 		default:
 			return r, fmt.Errorf("unknown option %q", key)
 		}
