@@ -303,7 +303,7 @@ func (c *conn) finish(err error) {
 		c.out = nil
 	}
 	switch {
-	case errors.Is(err, errStopped) && !cut:
+	case errors.Is(err, errStopped):
 		return
 	case errors.Is(err, io.EOF):
 		if !cut {

@@ -58,7 +58,7 @@ type Input struct {
 
 	accept   inputs.Accept
 	work     context.Context // of connections; outlives the ctx of Run
-	last     atomic.Int64    // when something was read or connected, unix nanoseconds
+	last     atomic.Int64    // when something was read, unix nanoseconds; connections alone may be heartbeats
 	stopping chan struct{}
 	stopOnce sync.Once
 
@@ -129,7 +129,7 @@ func (in *Input) Run(ctx context.Context, accept inputs.Accept) error {
 	case <-in.stopping:
 	}
 	in.Stop()
-	in.close()
+	in.Close()
 	in.endConnections(cancel)
 	cancel()
 	helpers.Wait()

@@ -40,7 +40,7 @@ func (in *Input) Listen() error {
 		}
 	}
 	if len(errs) > 0 {
-		in.close()
+		in.Close()
 		in.listeners, in.packets = nil, nil
 		return errors.Join(errs...)
 	}
@@ -48,7 +48,6 @@ func (in *Input) Listen() error {
 }
 
 func (in *Input) listen(a address) error {
-	ctx := context.Background()
 	if a.scheme == "unix" {
 		ln, err := in.listenUnix(a.addr)
 		if err == nil {
@@ -65,7 +64,7 @@ func (in *Input) listen(a address) error {
 	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(ctx, "tcp", a.addr)
+	ln, err := lc.Listen(context.Background(), "tcp", a.addr)
 	if err != nil {
 		return err
 	}
@@ -140,8 +139,9 @@ func (in *Input) Addrs() []net.Addr {
 	return out
 }
 
-// close ends the listening and removes unix sockets that are still ours.
-func (in *Input) close() {
+// Close ends the listening and removes unix sockets that are still ours. It is for an input that is never run; Run does
+// it by itself.
+func (in *Input) Close() {
 	for _, ln := range in.listeners {
 		if ln.path != "" {
 			if info, err := os.Lstat(ln.path); err == nil && os.SameFile(info, ln.file) {
@@ -179,7 +179,6 @@ func (in *Input) acceptLoop(ln listener) {
 
 // take serves a new connection, or refuses it when there are too many.
 func (in *Input) take(nc net.Conn, conf *tls.Config) {
-	in.active(time.Now())
 	c := newConn(in, nc)
 	in.mu.Lock()
 	full := len(in.conns) >= in.opts.MaxConnections

@@ -10,6 +10,9 @@ import (
 // maxChunkID bounds the value of `chunk` in bytes; Fluentd's, Fluent Bit's and Docker's have less than 100.
 const maxChunkID = 4 << 10
 
+// maxElements of a message; there are 4, and a few more would be some later version's.
+const maxElements = 16
+
 // An option is what matters of a message's option map.
 type option struct {
 	chunk  []byte // the encoded value to echo; nil: no ack is asked for
@@ -83,7 +86,7 @@ func (c *conn) header(b []byte) (h header, err error) {
 	if err != nil {
 		return h, err
 	}
-	if elems < 2 {
+	if elems < 2 || elems > maxElements {
 		return h, badf(errMessage, "message is an array of %d elements", elems)
 	}
 	if i >= len(b) {

@@ -90,9 +90,11 @@ func (f *pieceFiles) restore(adopt func(file string, at stamp, p piece, rec []by
 	if f.dir == "" {
 		return nil
 	}
-	entries, err := os.ReadDir(f.dir) // sorted: the pieces of a line in order
-	if errors.Is(err, fs.ErrNotExist) {
-		return os.MkdirAll(f.dir, 0o750)
+	err := os.MkdirAll(f.dir, 0o750)
+	entries, readErr := os.ReadDir(f.dir) // sorted: the pieces of a line in order
+	if err = errors.Join(err, readErr); err != nil {
+		f.dir = "" // the buffers beside it are in memory, too
+		return fmt.Errorf("keep pieces of long lines in memory: %w", err)
 	}
 	n := 0
 	for _, e := range entries {

@@ -41,7 +41,8 @@ func TestAckFollowsAccept(t *testing.T) {
 	c.SetDeadline(time.Now().Add(10 * time.Second))
 	close(s.gate)
 	expect(t, c, ackOf("bmV3bGluZQ==\n"))
-	if st := srv.Stats(); st.Acks != 1 || st.Received != 1 || st.Connections != 1 || st.ConnectionsTotal != 1 {
+	wait(t, "the count", func() bool { return srv.Stats().Acks == 1 })
+	if st := srv.Stats(); st.Received != 1 || st.Connections != 1 || st.ConnectionsTotal != 1 {
 		t.Errorf("%+v", st)
 	}
 }
