@@ -62,7 +62,7 @@ func runScenarios(ctx context.Context, args []string) error {
 	out := fs.String("json", "", "also write the results to this file")
 	dir := fs.String("dir", os.TempDir(), "where configurations and buffers go; should be a real disk")
 	rate := fs.Float64("rate", 0, "events per second of isolation; 0: half of the measured maximum")
-	by := fs.String("by", "tag", "what isolation routes by: tag, record or line")
+	by := fs.String("by", "tag", "what isolation routes by: tag (one type per connection); tags, record or line (all types on each connection)")
 	faults := fs.String("faults", "", "faults of isolation, with commas; empty: all")
 	output := fs.String("output", "", "YAML to add to each output, such as 'workers: 2'")
 	verbose := fs.Bool("v", false, "show the routers' logs")

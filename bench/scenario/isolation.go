@@ -13,7 +13,7 @@ import (
 // broken is the kind whose destination fails in the isolation scenario.
 const broken = load.Audit
 
-// Isolation sends three types over the same connections to three destinations, at half of the speed that the machine
+// Isolation sends three types, by default over two connections each, to three destinations, at half of the speed that the machine
 // can do. One destination fails in each of the ways that there are, for a while. The other two must not feel it, nor
 // may the clients; and after the healing everything arrives at the third, once in the ledger and in order.
 func Isolation(ctx context.Context, e *Env) (*Report, error) {
@@ -25,9 +25,9 @@ func Isolation(ctx context.Context, e *Env) (*Report, error) {
 			return r, err
 		}
 		rate = most / 2
-		add(r, "healthy", "measured maximum", most, "1/s")
+		add(r, "load", "measured maximum", most, "1/s")
 	}
-	add(r, "all", "offered", rate, "1/s")
+	add(r, "load", "offered", rate, "1/s")
 	faults := e.Faults
 	if len(faults) == 0 {
 		faults = sink.Faults()
@@ -88,6 +88,7 @@ func (t *three) arrived() (n uint64) {
 	return n
 }
 
+// match returns the condition of a route for one kind.
 func (e *Env) match(k load.Kind) string {
 	switch e.By {
 	case "record":
@@ -98,8 +99,14 @@ func (e *Env) match(k load.Kind) string {
 	return `tag: "docker.` + string(k) + `.*"`
 }
 
+// load returns the load that goes with match. By tag it is Docker's: each connection has one tag, and one type. With
+// tags, line and record each connection carries all types, event by event; with line and record under one tag.
 func (e *Env) load(addr string) load.Config {
-	return load.Config{Addr: addr, Mixed: true, TypeKey: e.By == "record", SubSecond: true}
+	cfg := load.Config{Addr: addr, Conns: 6, Mixed: e.By != "" && e.By != "tag", TypeKey: e.By == "record", SubSecond: true}
+	if e.By == "record" || e.By == "line" {
+		cfg.Tag = func(conn int, _ load.Kind) string { return fmt.Sprintf("docker.app.%04d", conn) }
+	}
+	return cfg
 }
 
 // maxRate returns the events per second from end to end with three healthy destinations.
@@ -146,12 +153,15 @@ func (e *Env) isolate(ctx context.Context, r *Report, f sink.Fault, rate float64
 	w := startWindows(t.sinks)
 	defer w.stop()
 	pause(ctx, e.span(2*time.Second, 500*time.Millisecond)) // warm up
-	t.phase(ctx, r, name+" before", l, w, e.span(5*time.Second, time.Second))
+	before := t.phase(ctx, r, name+" before", l, w, e.span(5*time.Second, time.Second))
 	bad := t.sinks[broken]
 	if err := bad.Set(f); err != nil {
 		return err
 	}
-	t.phase(ctx, r, name+" during", l, w, e.span(10*time.Second, 2*time.Second))
+	during := t.phase(ctx, r, name+" during", l, w, e.span(10*time.Second, 2*time.Second))
+	r.must(during.rate > 0.95*before.rate, "%s: the two healthy destinations fell from %.0f to %.0f events/s", name, before.rate, during.rate)
+	r.must(during.latency < max(time.Second, 5*before.latency), "%s: the latency of the healthy ones rose from %v to %v", name, before.latency, during.latency)
+	r.must(during.stall < max(time.Second, 5*before.stall), "%s: a client's write was blocked for %v", name, during.stall)
 	st, err := t.status(ctx)
 	if err != nil {
 		return err
@@ -188,8 +198,14 @@ func (t *three) catchUp(ctx context.Context, l *sender) <-chan time.Duration {
 	return done
 }
 
-// phase measures for a while what the two healthy destinations and the clients feel.
-func (t *three) phase(ctx context.Context, r *Report, name string, l *sender, w *windows, d time.Duration) {
+// felt is what the healthy destinations and the clients feel: events per second, longest latency, longest write.
+type felt struct {
+	rate           float64
+	latency, stall time.Duration
+}
+
+// phase measures for a while.
+func (t *three) phase(ctx context.Context, r *Report, name string, l *sender, w *windows, d time.Duration) felt {
 	l.ResetStalls()
 	w.begin()
 	before := map[load.Kind]uint64{}
@@ -214,8 +230,10 @@ func (t *three) phase(ctx context.Context, r *Report, name string, l *sender, w 
 	add(r, name, "healthy two", float64(n)/took, "1/s")
 	add(r, name, "worst 250 ms of one", w.worst(), "1/s")
 	r.latency(name, h)
-	r.time(name, "longest client write", l.Stats().Longest())
+	stall := l.Stats().Longest()
+	r.time(name, "longest client write", stall)
 	add(r, name, "broken one", float64(bad)/took, "1/s")
+	return felt{float64(n) / took, h.Max(), stall}
 }
 
 // settle waits until everything has arrived and compares the sinks with the ledger.

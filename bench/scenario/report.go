@@ -2,11 +2,7 @@ package scenario
 
 import (
 	"fmt"
-	"io"
 	"math"
-	"strconv"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/firebreak/firebreak/bench/hist"
@@ -98,54 +94,4 @@ func only(streams []load.Stream, k load.Kind) (out []load.Stream) {
 		}
 	}
 	return out
-}
-
-// Print writes reports as one table: a row for each case of a scenario, its measures one after the other.
-func Print(w io.Writer, reports []*Report) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, r := range reports {
-		last := ""
-		for _, row := range r.Rows {
-			name := row.Case
-			if name == last {
-				name = ""
-			}
-			last = row.Case
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", r.Scenario, name, row.Measure, group(row.Value), row.Unit)
-		}
-	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	for _, r := range reports {
-		for _, p := range r.Problems {
-			fmt.Fprintf(w, "PROBLEM %s: %s\n", r.Scenario, p)
-		}
-		if len(r.Problems) == 0 {
-			fmt.Fprintf(w, "ok %s (%.0f s)\n", r.Scenario, r.Seconds)
-		}
-	}
-	return nil
-}
-
-// group writes 1234567 as 1,234,567, and small numbers with a fraction.
-func group(v float64) string {
-	prec := 0
-	if math.Abs(v) < 100 && v != math.Trunc(v) {
-		prec = 2
-	}
-	s := strconv.FormatFloat(v, 'f', prec, 64)
-	whole, rest, _ := strings.Cut(s, ".")
-	sign := strings.HasPrefix(whole, "-")
-	whole = strings.TrimPrefix(whole, "-")
-	for i := len(whole) - 3; i > 0; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
-	if sign {
-		whole = "-" + whole
-	}
-	if rest != "" {
-		whole += "." + rest
-	}
-	return whole
 }

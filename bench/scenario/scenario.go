@@ -24,7 +24,7 @@ type Env struct {
 	Dir    string  // for configurations and buffers, on a real disk; each router gets a directory of its own in it
 	Scale  float64 // 1: minutes, enough to measure; 0.05: seconds, enough to see that it works
 	Rate   float64 // events per second of the isolation scenario; 0: half of the measured maximum
-	By     string  // what the routes of the isolation scenario look at: tag, record, line; tag by default
+	By     string  // what the routes of the isolation scenario look at: tag (the default), tags (all on each connection), record, line
 	Faults []sink.Mode
 	Pump   []string  // command line of the minimal pump, which gets its addresses appended; nil: not compared
 	Output string    // additional YAML for each output, such as `workers: 2`
