@@ -11,7 +11,7 @@ import (
 // each time that it is believed to be up costs a Send its whole timeout.
 const (
 	probeFirst       = time.Second
-	probeMax         = 10 * time.Second
+	probeMax         = 3 * time.Second
 	probeSilentFirst = 30 * time.Second
 	probeSilentMax   = 5 * time.Minute
 )
