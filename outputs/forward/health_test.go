@@ -61,8 +61,9 @@ func TestProbesAreFewAndSpread(t *testing.T) {
 		dials.Store(0)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if n := dials.Load(); n < 2*60*8/10 || n > 2*60*13/10 {
-			t.Errorf("%d probes of two servers in 10 minutes, want one in 10 s each", n)
+		want := 2 * int64(10*time.Minute/probeMax)
+		if n := dials.Load(); n < want*8/10 || n > want*13/10 {
+			t.Errorf("%d probes of two servers in 10 minutes, want one in %v each", n, probeMax)
 		}
 		if err := o.Close(t.Context()); err != nil {
 			t.Error(err)
