@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -385,40 +384,5 @@ func TestTagsAreInterned(t *testing.T) {
 	}
 	if n := len(in.young) + len(in.old); n > 2*tagsKept || a != "tag" {
 		t.Errorf("%d tags are kept", n)
-	}
-}
-
-func TestOptionsCheck(t *testing.T) {
-	check := func(o Options) (keys []string) {
-		o.check(func(key, message, hint string) {
-			if message == "" || hint == "" {
-				t.Errorf("%s: message %q, hint %q", key, message, hint)
-			}
-			keys = append(keys, key)
-		})
-		return keys
-	}
-	good := testOptions()
-	good.Listen = []string{"tcp://0.0.0.0:24224", "127.0.0.1:1", "[::1]:24225", "tcp://localhost", ":24226", "unix:///run/f.sock"}
-	if keys := check(good); len(keys) > 0 {
-		t.Errorf("good options: %v", keys)
-	}
-	for _, s := range []string{"udp://1.2.3.4:1", "unix://relative", "unix:///" + strings.Repeat("x", 200), "tcp://1.2.3.4:port", "tcp://1.2.3.4:70000", "tcp://", "", "a:b:c", "tcp://h/p:1", "tls://1.2.3.4:1"} {
-		o := testOptions()
-		o.Listen = []string{s}
-		if keys := check(o); !slices.Equal(keys, []string{"listen[0]"}) {
-			t.Errorf("%q: %v", s, keys)
-		}
-	}
-	bad := testOptions()
-	bad.Listen = []string{"h:1", "tcp://h:1"}
-	bad.UnixMode = "rw"
-	bad.Users = []User{{Username: "u"}, {Username: "u"}}
-	if keys := check(bad); !slices.Equal(keys, []string{"listen[1]", "unix_mode", "users[1]"}) {
-		t.Errorf("%v", keys)
-	}
-	bad.Listen = nil
-	if keys := check(bad); keys[0] != "listen" {
-		t.Errorf("%v", keys)
 	}
 }
