@@ -103,6 +103,10 @@ func startRouter(t *testing.T, dir, config string) *router {
 	}
 	r.start()
 	t.Cleanup(func() {
+		if t.Failed() {
+			_, body, _ := r.get("/status")
+			t.Logf("the router's status:\n%s", body)
+		}
 		r.kill()
 		if t.Failed() {
 			t.Logf("end of the router's log:\n%s", tail(r.log, 30))
