@@ -201,8 +201,10 @@ func (d *disk) makeSpace() bool {
 	q := d.q
 	q.mu.Lock()
 	had := len(d.gone) > 0
-	// A destination that keeps up has nothing to shed but what is under way: it waits in memory instead.
-	ok := (len(d.segs) > 1 || q.cur < q.written) && d.shedSegment(ReasonNoSpace, true)
+	// A destination that keeps up has nothing to shed but what is under way. It waits in memory, for a while, until what
+	// it has on disk is settled and makes room.
+	behind := d.failed != nil || q.bytes > d.o.Memory
+	ok := behind && (len(d.segs) > 1 || q.cur < q.written) && d.shedSegment(ReasonNoSpace, true)
 	q.mu.Unlock()
 	if !ok && !had {
 		return false
