@@ -3,42 +3,69 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 )
 
+const (
+	adminPatience = time.Second      // for the name of the address, if it is one
+	adminRetry    = 10 * time.Second // while the address is taken
+)
+
 // admin serves health, metrics and status. It changes nothing: in a task or a pod every container shares loopback.
 type admin struct {
-	a   *Agent
-	ln  net.Listener
-	srv *http.Server
+	a       *Agent
+	srv     *http.Server
+	serving sync.WaitGroup
+
+	mu     sync.Mutex
+	ln     net.Listener // nil: none, or not yet
+	closed bool
 }
 
+// newAdmin listens. An address that is taken is a warning, and tried again while the router runs.
 func newAdmin(a *Agent) *admin {
 	ad := &admin{a: a}
 	if a.cfg.Admin == "" || a.cfg.Admin == "off" {
 		return ad
 	}
-	ln, err := net.Listen("tcp", a.cfg.Admin)
+	ad.srv = &http.Server{Handler: ad.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(a.sampled())}
+	if err := ad.listen(); err != nil {
+		a.log.Warn("can't listen on the admin address: no health, metrics or status there until it is free", zap.String("admin", a.cfg.Admin), zap.Error(err))
+	}
+	return ad
+}
+
+func (ad *admin) listen() error {
+	ctx, cancel := context.WithTimeout(context.Background(), adminPatience)
+	defer cancel()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", ad.a.cfg.Admin)
 	if err != nil {
-		a.log.Warn("can't listen on the admin address: no health, metrics or status there", zap.String("admin", a.cfg.Admin), zap.Error(err))
-		return ad
+		return err
+	}
+	ad.mu.Lock()
+	defer ad.mu.Unlock()
+	if ad.closed {
+		return errors.Join(net.ErrClosed, ln.Close())
 	}
 	ad.ln = ln
-	ad.srv = &http.Server{Handler: ad.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(a.log)}
-	return ad
+	return nil
 }
 
 func (ad *admin) handler() http.Handler {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(newCollector(ad.a), prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{}))
+	reg.MustRegister(newCollector(ad.a), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 2}))
 	mux.HandleFunc("GET /health/live", func(w http.ResponseWriter, _ *http.Request) { answer(w, ad.a.Live) })
@@ -73,20 +100,50 @@ func answer(w http.ResponseWriter, ask func() (bool, string)) {
 }
 
 func (ad *admin) addr() string {
+	ad.mu.Lock()
+	defer ad.mu.Unlock()
 	if ad.ln == nil {
 		return ""
 	}
 	return ad.ln.Addr().String()
 }
 
-func (ad *admin) start() {
-	if ad.ln != nil {
-		go func() { _ = ad.srv.Serve(ad.ln) }()
+// start serves until stop. While the address is taken it is tried again, until ctx ends.
+func (ad *admin) start(ctx context.Context) {
+	if ad.srv == nil {
+		return
 	}
+	ad.serving.Go(func() {
+		for ad.addr() == "" {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(adminRetry):
+			}
+			if ad.listen() == nil {
+				ad.a.log.Info("the admin address is free: health, metrics and status are there", zap.String("admin", ad.addr()))
+			}
+		}
+		if err := ad.srv.Serve(ad.ln); !errors.Is(err, http.ErrServerClosed) {
+			ad.a.log.Error("the admin server ended", zap.Error(err))
+		}
+	})
 }
 
+// stop ends requests by the end of ctx.
 func (ad *admin) stop(ctx context.Context) {
-	if ad.ln != nil {
-		_ = ad.srv.Shutdown(ctx)
+	if ad.srv == nil {
+		return
 	}
+	ad.mu.Lock()
+	ad.closed = true
+	ln := ad.ln
+	ad.mu.Unlock()
+	if ad.srv.Shutdown(ctx) != nil {
+		_ = ad.srv.Close()
+	}
+	if ln != nil {
+		_ = ln.Close() // of a server that never started
+	}
+	ad.serving.Wait()
 }

@@ -1,6 +1,6 @@
 // Package agent wires inputs, router and destinations together, and starts and stops them in the one safe order.
 //
-//	start: listen ─▶ buffers (open by themselves) ─▶ router ─▶ destinations ─▶ inputs ─▶ admin
+//	start: listen ─▶ data_dir ─▶ buffers (open by themselves) ─▶ router ─▶ admin ─▶ destinations ─▶ inputs
 //	stop:  inputs (accept until quiet) ─▶ destinations (drain) ─▶ buffers ─▶ admin
 package agent
 
@@ -11,13 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/firebreak/firebreak/config"
 	"github.com/firebreak/firebreak/destination"
-	"github.com/firebreak/firebreak/inputs"
 	"github.com/firebreak/firebreak/record"
 	"github.com/firebreak/firebreak/router"
 )
@@ -25,29 +26,33 @@ import (
 // Options are what an agent needs beside its configuration.
 type Options struct {
 	Config   *config.Config
-	Log      *zap.Logger
+	Source   []byte      // text of the configuration, to be kept for a start with a bad one; nil: it isn't kept
+	Log      *zap.Logger // nil: none
 	Version  string
 	Degraded string // why another configuration runs than the one asked for; "" when it doesn't
-	// Kill, when it ends, cuts the shutdown short: stop now, still losing nothing that was acknowledged.
+	// Kill, when it ends, cuts the shutdown short: stop now, still losing nothing that was acknowledged. nil: never.
 	Kill context.Context
 }
 
 // An Agent is one running router.
 type Agent struct {
 	cfg      *config.Config
+	source   []byte
 	log      *zap.Logger
 	version  string
 	degraded string
 	kill     context.Context
 	started  time.Time
 
-	lock    *os.File
-	ins     []*input
-	dests   []*destination.Destination
-	router  *router.Router
-	admin   *admin
-	phase   phase
-	volumes string // warning about the volume of data_dir
+	lock   dataLock
+	ins    []*input
+	dests  []*target
+	router *router.Router
+	admin  *admin
+	phase  phase
+
+	mu       sync.Mutex
+	warnings []string
 }
 
 // An input is a configured input with its own counters.
@@ -56,60 +61,95 @@ type input struct {
 	kind   string
 	in     serving
 	intake *router.Intake
-	accept inputs.Accept
+	ended  atomic.Bool // Run has returned
+}
+
+// A target is a configured destination.
+type target struct {
+	*destination.Destination
+	cfg   *config.Output
+	dead  *deadLetters
+	ended chan struct{} // closed when Run has returned
 }
 
 // New builds everything that the configuration names and starts to listen. It makes no connection, resolves no name
-// and waits for no disk: what can't be opened is retried while the rest runs. Its errors need a human.
+// but those that it is told to listen on, and waits for no disk longer than diskPatience: what can't be opened is
+// retried while the rest runs. Its errors need a human.
 func New(o Options) (*Agent, error) {
-	a := &Agent{cfg: o.Config, log: o.Log, version: o.Version, degraded: o.Degraded, kill: o.Kill, started: time.Now()}
+	a := &Agent{
+		cfg: o.Config, source: o.Source, log: o.Log, version: o.Version, degraded: o.Degraded, kill: o.Kill, started: time.Now(),
+		lock: dataLock{dir: o.Config.DataDir},
+	}
+	if a.log == nil {
+		a.log = zap.NewNop()
+	}
+	if a.kill == nil {
+		a.kill = context.Background()
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "localhost"
 	}
+	if err := a.build(host); err != nil {
+		a.abandon()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Agent) build(host string) error {
 	attrs := record.NewAttrs(record.Attr{Key: "host", Value: host})
-	for _, c := range o.Config.Inputs {
+	for _, c := range a.cfg.Inputs {
 		in, err := openInput(c, a.inputEnv(c.Name, attrs))
 		if err == nil {
 			err = in.Listen()
 		}
 		if err != nil {
-			a.abandon()
-			return nil, fmt.Errorf("start input %q: %w", c.Name, err)
+			return fmt.Errorf("start input %q: %w", c.Name, err)
 		}
 		a.ins = append(a.ins, &input{name: c.Name, kind: c.Type, in: in})
 	}
 	if err := a.lockData(); err != nil {
-		a.abandon()
-		return nil, err
+		return err
 	}
 	if err := a.openDestinations(host); err != nil {
-		a.abandon()
-		return nil, err
+		return err
 	}
 	sinks := make(map[string]router.Sink, len(a.dests))
 	for _, d := range a.dests {
 		sinks[d.Name()] = d
 	}
-	if a.router, err = router.New(o.Config.Processors, o.Config.Routes, sinks); err != nil {
-		a.abandon()
-		return nil, fmt.Errorf("build the routes: %w", err)
+	var err error
+	if a.router, err = router.New(a.cfg.Processors, a.cfg.Routes, sinks); err != nil {
+		return fmt.Errorf("build the routes: %w", err)
 	}
 	for _, in := range a.ins {
 		in.intake = a.router.Intake(in.name)
-		in.accept = in.intake.Accept
 	}
 	a.admin = newAdmin(a)
-	return a, nil
+	return nil
+}
+
+// sampled is the log of the parts: of more than a few equal messages a second, most are left out.
+func (a *Agent) sampled() *zap.Logger {
+	return a.log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(c, time.Second, 20, 1000)
+	}))
 }
 
 // Listening returns the addresses of all inputs, as a peer would write them.
 func (a *Agent) Listening() []string {
 	var out []string
 	for _, in := range a.ins {
-		for _, addr := range in.in.Addrs() {
-			out = append(out, addr.Network()+"://"+addr.String())
-		}
+		out = append(out, in.addresses()...)
+	}
+	return out
+}
+
+func (in *input) addresses() []string {
+	var out []string
+	for _, addr := range in.in.Addrs() {
+		out = append(out, addr.Network()+"://"+addr.String())
 	}
 	return out
 }
@@ -117,90 +157,70 @@ func (a *Agent) Listening() []string {
 // Admin returns the address of the admin port, or "".
 func (a *Agent) Admin() string { return a.admin.addr() }
 
-// Run serves until ctx ends, then stops: inputs first, then the destinations, all within the shutdown deadline.
+// Run serves until ctx ends, then stops: inputs first, then the destinations, all within the shutdown deadline. It
+// may be called once.
 func (a *Agent) Run(ctx context.Context) error {
 	deliver, stopDelivery := context.WithCancel(context.Background())
 	defer stopDelivery()
-	var delivering sync.WaitGroup
 	for _, d := range a.dests {
-		delivering.Go(func() { d.Run(deliver) })
+		go func() {
+			defer close(d.ended)
+			d.Run(deliver)
+		}()
 	}
-	a.admin.start()
 	a.phase.set(running)
-	reports, stopReports := context.WithCancel(context.Background())
-	defer stopReports()
-	go a.report(reports)
-
-	var receiving sync.WaitGroup
-	errs := make([]error, len(a.ins))
-	for i, in := range a.ins {
-		receiving.Go(func() { errs[i] = in.in.Run(ctx, in.accept) })
+	a.admin.start(ctx)
+	for _, p := range a.cfg.Warnings {
+		a.warn(oneLine(p))
 	}
-	go func() { // the second signal
-		select {
-		case <-a.kill.Done():
-			for _, in := range a.ins {
-				in.in.Stop()
+	var aside, receiving sync.WaitGroup
+	aside.Go(func() { a.report(ctx) })
+	aside.Go(a.survey)
+	aside.Go(a.keepSource)
+	errs := make(chan error, len(a.ins))
+	for _, in := range a.ins {
+		receiving.Go(func() {
+			err := in.in.Run(ctx, in.intake.Accept)
+			in.ended.Store(true)
+			if err != nil {
+				a.log.Error("input ended", zap.String("input", in.name), zap.Error(err))
+				errs <- fmt.Errorf("run input %q: %w", in.name, err)
 			}
-		case <-deliver.Done():
-		}
-	}()
-	<-ctx.Done()
-	asked := time.Now()
-	a.phase.set(stopping)
-	a.log.Info("shutting down: intake goes on until it is quiet", zap.Duration("quiet", a.cfg.Shutdown.Quiet), zap.Duration("deadline", a.cfg.Shutdown.Deadline))
-	for _, d := range a.dests {
-		d.Drain()
-	}
-	end, cancel := context.WithDeadline(a.kill, asked.Add(a.cfg.Shutdown.Deadline-time.Second))
-	defer cancel()
-	receiving.Wait()
-	a.awaitDelivery(end)
-	stopDelivery()
-	delivering.Wait()
-
-	last, cancelLast := context.WithTimeout(context.Background(), max(time.Second, time.Until(asked.Add(a.cfg.Shutdown.Deadline))))
-	defer cancelLast()
-	var closing sync.WaitGroup
-	for _, d := range a.dests {
-		closing.Go(func() {
-			if err := d.Close(last); err != nil {
-				a.log.Error("can't close a destination cleanly", zap.String("destination", d.Name()), zap.Error(err))
-			}
-			left := d.Stats().Buffer
-			a.log.Info("destination closed", zap.String("destination", d.Name()), zap.Uint64("left_events", left.Buffered),
-				zap.Int64("left_bytes", left.Bytes), zap.Uint64("delivered_events", left.Delivered), zap.Bool("volatile", left.Volatile))
 		})
 	}
-	closing.Wait()
-	a.admin.stop(last)
-	a.unlock()
-	a.log.Info("stopped", zap.Duration("took", time.Since(asked)))
-	return errors.Join(errs...)
+	<-ctx.Done()
+	a.stop(stopDelivery, &receiving, &aside)
+	var all error
+	for len(errs) > 0 {
+		all = errors.Join(all, <-errs)
+	}
+	return all
 }
 
-// awaitDelivery waits until every destination is empty or has no hope before ctx ends: one whose breaker is not
-// closed isn't waited for.
-func (a *Agent) awaitDelivery(ctx context.Context) {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		waiting := false
-		for _, d := range a.dests {
-			s := d.Stats()
-			if s.Buffer.Buffered > 0 && (s.Breaker == "closed" && s.Error == "" || s.InFlight > 0 && s.Breaker == "closed") {
-				waiting = true
-			}
-		}
-		if !waiting {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+// keepSource keeps the configuration, now that it runs.
+func (a *Agent) keepSource() {
+	if a.source == nil || a.degraded != "" {
+		return
 	}
+	if err := KeepConfig(a.cfg.DataDir, a.source); err != nil {
+		a.log.Warn("can't keep the configuration for a start with a bad file", zap.Error(err))
+	}
+}
+
+// warn says something about the configuration as it is here, in the log and the status.
+func (a *Agent) warn(text string) {
+	a.mu.Lock()
+	a.warnings = append(a.warnings, text)
+	a.mu.Unlock()
+	a.log.Warn(text)
+}
+
+func oneLine(p config.Problem) string {
+	text := fmt.Sprintf("%s:%d:%d: %s", p.File, p.Pos.Line, p.Pos.Column, p.Message)
+	if p.Hint != "" {
+		text += "; " + p.Hint
+	}
+	return text
 }
 
 // abandon closes what New had opened.
@@ -213,7 +233,7 @@ func (a *Agent) abandon() {
 	for _, d := range a.dests {
 		_ = d.Close(ctx)
 	}
-	a.unlock()
+	a.lock.release()
 }
 
 func (a *Agent) buffers() string { return filepath.Join(a.cfg.DataDir, "buffers") }

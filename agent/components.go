@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -32,7 +33,7 @@ func outputKinds() []outputs.Kind {
 
 // Kinds returns every type that a configuration may name.
 func Kinds() config.Kinds {
-	k := config.Kinds{Inputs: []config.Kind{{
+	k := config.Kinds{CheckTemplate: checkTemplate, Inputs: []config.Kind{{
 		Name:     "forward",
 		Summary:  "Receives the Fluent forward protocol: Docker's fluentd log driver, Fluentd, Fluent Bit.",
 		Options:  func() any { return new(forward.Options) },
@@ -42,6 +43,17 @@ func Kinds() config.Kinds {
 		k.Outputs = append(k.Outputs, config.Kind{Name: o.Name, Summary: o.Summary, Options: func() any { return o.Options() }})
 	}
 	return k
+}
+
+func checkTemplate(text string) (message, hint string) {
+	_, err := record.ParseTemplate(text)
+	if e, ok := errors.AsType[*record.TemplateError](err); ok {
+		return e.Message, e.Hint
+	}
+	if err != nil {
+		return err.Error(), ""
+	}
+	return "", ""
 }
 
 // serving is what the agent needs of an input beside the contract.
@@ -82,7 +94,7 @@ func (a *Agent) inputEnv(name string, attrs record.Attrs) inputEnv {
 	}
 	return inputEnv{
 		sync: sync, name: name, attrs: attrs, shutdown: a.cfg.Shutdown, dir: filepath.Join(a.cfg.DataDir, "inputs", name),
-		log: a.log,
+		log: a.sampled(),
 	}
 }
 
@@ -101,13 +113,11 @@ func openInput(c config.Input, env inputEnv) (serving, error) {
 // openDestinations builds every configured output behind its own buffer.
 func (a *Agent) openDestinations(host string) error {
 	pool := destination.NewPool()
-	for _, c := range a.cfg.Outputs {
-		log := a.log.With(zap.String("destination", c.Name))
-		opts, ok := c.Options.(outputs.Options)
-		if !ok {
-			return fmt.Errorf("build output %q: options of type %T", c.Name, c.Options)
-		}
-		out, err := opts.Open(outputs.Env{Name: c.Name, Log: log, Host: host, Work: pool.Do})
+	parts := a.sampled()
+	for i := range a.cfg.Outputs {
+		c := &a.cfg.Outputs[i]
+		log := parts.With(zap.String("destination", c.Name))
+		out, err := openOutput(c, outputs.Env{Name: c.Name, Log: log, Host: host, Work: pool.Do})
 		if err != nil {
 			return fmt.Errorf("build output %q: %w", c.Name, err)
 		}
@@ -115,18 +125,44 @@ func (a *Agent) openDestinations(host string) error {
 		if err != nil {
 			return fmt.Errorf("open the buffer of %q: %w", c.Name, err)
 		}
-		o := destination.Options{
-			Name: c.Name, Buffer: buf, Output: out, Workers: c.Workers, Pool: pool, Log: log,
+		dead := &deadLetters{dir: filepath.Join(a.deads(), c.Name)}
+		dead.Dead = buffer.NewDead(dead.dir, int64(c.DeadLetters.MaxBytes), nil, log)
+		a.dests = append(a.dests, &target{cfg: c, dead: dead, ended: make(chan struct{}), Destination: destination.New(destination.Options{
+			Name: c.Name, Buffer: buf, Output: reporting(out), Workers: c.Workers, Pool: pool, Log: log,
 			Retry:  destination.Retry{Initial: c.Retry.Initial, Max: c.Retry.Max, Timeout: c.Retry.Timeout},
-			Dead:   buffer.NewDead(filepath.Join(a.deads(), c.Name), int64(c.DeadLetters.MaxBytes), nil, log),
+			Dead:   dead,
 			Blocks: c.Buffer.OnFull == "block",
-		}
-		a.dests = append(a.dests, destination.New(o))
+		})})
 	}
 	return nil
 }
 
-func (a *Agent) openBuffer(c config.Output, log *zap.Logger) (buffer.Buffer, error) {
+func openOutput(c *config.Output, env outputs.Env) (outputs.Output, error) {
+	opts, ok := c.Options.(outputs.Options)
+	if !ok {
+		return nil, fmt.Errorf("options of type %T", c.Options)
+	}
+	return opts.Open(env)
+}
+
+// reporting gives an output with servers the form in which destinations ask for its status.
+func reporting(out outputs.Output) outputs.Output {
+	if s, ok := out.(serverOutput); ok {
+		return withServers{s}
+	}
+	return out
+}
+
+type serverOutput interface {
+	outputs.Output
+	Status() []outforward.ServerStatus
+}
+
+type withServers struct{ serverOutput }
+
+func (w withServers) Status() any { return w.serverOutput.Status() }
+
+func (a *Agent) openBuffer(c *config.Output, log *zap.Logger) (buffer.Buffer, error) {
 	policy := map[string]buffer.OnFull{"shed_oldest": buffer.ShedOldest, "shed_newest": buffer.ShedNewest, "block": buffer.Block}[c.Buffer.OnFull]
 	if c.Buffer.Type == "memory" {
 		return buffer.OpenMemory(buffer.MemoryOptions{Name: c.Name, MaxBytes: int64(c.Buffer.MaxBytes), OnFull: policy, MaxAge: c.Buffer.MaxAge, Log: log}), nil

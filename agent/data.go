@@ -5,44 +5,123 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
 
-// lockData takes the data directory for this process. A directory that can't be written is no error: the buffers go
-// on in memory and say so. One that another process uses is.
-func (a *Agent) lockData() error {
-	if err := os.MkdirAll(a.cfg.DataDir, 0o750); err != nil {
-		a.log.Warn("can't write data_dir: buffers are in memory until it can be", zap.String("data_dir", a.cfg.DataDir), zap.Error(err))
+// diskPatience is how long a start waits for data_dir; a disk that takes longer hangs, and the buffers are in memory
+// until it answers.
+const diskPatience = 2 * time.Second
+
+// errInUse says that another process has the data directory.
+var errInUse = errors.New("in use")
+
+// A dataLock holds a data directory for this process. The system gives it back when the process ends, however it does.
+type dataLock struct {
+	dir string
+
+	mu     sync.Mutex
+	busy   bool // an attempt is under way, perhaps on a disk that hangs
+	file   *os.File
+	closed bool
+}
+
+// take locks the directory, and makes it when it is missing. It waits for the disk at most for the given time; a lock
+// that comes later is kept. An error that is errInUse names the other process; others mean that the directory can't be
+// written.
+func (l *dataLock) take(patience time.Duration) error {
+	l.mu.Lock()
+	if l.file != nil || l.busy {
+		l.mu.Unlock()
 		return nil
 	}
-	name := filepath.Join(a.cfg.DataDir, "lock")
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o640)
+	l.busy = true
+	l.mu.Unlock()
+	done := make(chan error, 1)
+	go func() {
+		f, err := lockFile(l.dir)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.busy = false
+		if l.closed && f != nil {
+			_ = f.Close()
+		} else {
+			l.file = f
+		}
+		done <- err
+	}()
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+		return fmt.Errorf("no answer within %v", patience)
+	}
+}
+
+func (l *dataLock) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	if l.file != nil {
+		_ = l.file.Close()
+		l.file = nil
+	}
+}
+
+func lockFile(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o640)
 	if err != nil {
-		a.log.Warn("can't write data_dir: buffers are in memory until it can be", zap.String("data_dir", a.cfg.DataDir), zap.Error(err))
-		return nil
+		return nil, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+		}
 		pid := make([]byte, 16)
 		n, _ := f.ReadAt(pid, 0)
-		_ = f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return fmt.Errorf("use data_dir %q: another firebreak (process %s) runs on it; stop that one or give this one its own data_dir", a.cfg.DataDir, pid[:n])
-		}
-		a.log.Warn("can't lock data_dir", zap.String("data_dir", a.cfg.DataDir), zap.Error(err))
-		return nil
+		return nil, fmt.Errorf("another firebreak (process %s) runs on it: %w", pid[:n], errInUse)
 	}
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt(fmt.Appendf(nil, "%d", os.Getpid()), 0)
-	a.lock = f
+	return f, nil
+}
+
+// lockData takes the data directory for this process. A directory that can't be written is no error: the buffers go
+// on in memory and say so. One that another process uses is.
+func (a *Agent) lockData() error {
+	err := a.lock.take(diskPatience)
+	switch {
+	case errors.Is(err, errInUse):
+		return fmt.Errorf("use data_dir %q: %w; stop that one or give this one its own data_dir", a.cfg.DataDir, err)
+	case err != nil:
+		a.log.Error("can't use data_dir: events are in memory until it can be used", zap.String("data_dir", a.cfg.DataDir), zap.Error(err))
+	}
 	return nil
 }
 
-func (a *Agent) unlock() {
-	if a.lock != nil {
-		_ = a.lock.Close()
-		a.lock = nil
+// relock tries again what failed at the start.
+func (a *Agent) relock() {
+	if err := a.lock.take(diskPatience); err != nil {
+		a.log.Error("can't use data_dir", zap.String("data_dir", a.cfg.DataDir), zap.Error(err))
+	}
+}
+
+// survey looks at data_dir once: what deserves a warning, and the dead letters of earlier runs. It may wait for the
+// disk, and nobody waits for it.
+func (a *Agent) survey() {
+	a.warnVolume()
+	a.warnOrphans()
+	for _, d := range a.dests {
+		d.dead.load()
 	}
 }
 
@@ -54,15 +133,50 @@ func (a *Agent) warnVolume() {
 	}
 	free := int64(st.Bavail) * st.Bsize
 	sum, have := int64(0), int64(0)
-	for i, o := range a.cfg.Outputs {
-		if o.Buffer.Type == "disk" {
-			sum += int64(o.Buffer.MaxBytes)
-			have += a.dests[i].Stats().Buffer.DiskBytes
+	for _, d := range a.dests {
+		if d.cfg.Buffer.Type == "disk" {
+			sum += int64(d.cfg.Buffer.MaxBytes)
+			have += d.Stats().Buffer.DiskBytes
 		}
 	}
 	if sum > free+have {
-		a.volumes = fmt.Sprintf("the buffers may take %d MiB, the volume of %s has %d MiB free: at the end of the space each destination sheds its own oldest events; lower max_bytes or give data_dir more room",
-			sum>>20, a.cfg.DataDir, (free+have)>>20)
-		a.log.Warn(a.volumes)
+		a.warn(fmt.Sprintf("the buffers may take %d MiB, the volume of %s has %d MiB free: at the end of the space each destination sheds its own oldest events; lower max_bytes or give data_dir more room",
+			sum>>20, a.cfg.DataDir, (free+have)>>20))
 	}
+}
+
+// warnOrphans names what earlier configurations left behind: nobody delivers it.
+func (a *Agent) warnOrphans() {
+	known := map[string]bool{}
+	for _, d := range a.dests {
+		known[d.Name()] = d.cfg.Buffer.Type == "disk"
+	}
+	list, err := os.ReadDir(a.buffers())
+	if err != nil {
+		return
+	}
+	for _, e := range list {
+		if !e.IsDir() || known[e.Name()] {
+			continue
+		}
+		if n := sizeOf(filepath.Join(a.buffers(), e.Name())); n > 0 {
+			a.warn(fmt.Sprintf("%s has %d KiB of a destination that is not configured on disk any more: what was not delivered stays there; configure it again, or remove the directory",
+				filepath.Join(a.buffers(), e.Name()), (n+1023)>>10))
+		}
+	}
+}
+
+// sizeOf returns the size of the segments in a buffer's directory.
+func sizeOf(dir string) int64 {
+	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	if err != nil {
+		return 0
+	}
+	total := int64(0)
+	for _, name := range names {
+		if info, err := os.Stat(name); err == nil {
+			total += info.Size()
+		}
+	}
+	return total
 }

@@ -12,8 +12,8 @@ func (a *Agent) Live() (bool, string) {
 		return false, "starting"
 	}
 	for _, in := range a.ins {
-		if len(in.in.Addrs()) == 0 && a.phase.get() == running {
-			return false, fmt.Sprintf("input %q doesn't listen", in.name)
+		if in.ended.Load() && a.phase.get() == running {
+			return false, fmt.Sprintf("input %q has ended", in.name)
 		}
 	}
 	return true, "accepts and stores"
@@ -32,10 +32,10 @@ func (a *Agent) Ready() (bool, string) {
 	if a.degraded != "" {
 		bad = append(bad, "runs the last configuration that worked: "+a.degraded)
 	}
-	for i, d := range a.dests {
+	for _, d := range a.dests {
 		b := d.Stats().Buffer
 		switch {
-		case b.Volatile && a.cfg.Outputs[i].Buffer.Type == "disk":
+		case b.Volatile && d.cfg.Buffer.Type == "disk":
 			bad = append(bad, fmt.Sprintf("buffer of %q is volatile: %s", d.Name(), b.Problem))
 		case b.Full:
 			bad = append(bad, fmt.Sprintf("buffer of %q is full", d.Name()))
@@ -57,8 +57,8 @@ func (a *Agent) Healthy(name string) (ok, known bool, why string) {
 		switch {
 		case s.Breaker != "closed":
 			return false, true, fmt.Sprintf("breaker is %s: %s", s.Breaker, s.Error)
-		case s.Held:
-			return false, true, s.Error
+		case s.Error != "":
+			return false, true, "the last attempt failed: " + s.Error
 		case s.Buffer.Volatile && s.Buffer.Problem != "":
 			return false, true, "buffer is volatile: " + s.Buffer.Problem
 		}

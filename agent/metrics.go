@@ -1,9 +1,13 @@
 package agent
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/firebreak/firebreak/buffer"
+	"github.com/firebreak/firebreak/destination"
 )
 
 // collector reads the snapshots when somebody scrapes: counting costs nothing in between.
@@ -54,15 +58,22 @@ var metricList = []metric{
 	{"disk_bytes", "Size of a destination's segment files.", []string{"destination"}},
 	{"buffer_memory_bytes", "Memory of a destination's buffer.", []string{"destination"}},
 	{"buffer_max_bytes", "Bound of a destination's buffer.", []string{"destination"}},
+	{"buffer_full", "1 while the buffer is at its bound: shedding or blocking.", []string{"destination"}},
 	{"oldest_event_age_seconds", "Age of the oldest event that waits, by arrival.", []string{"destination"}},
 	{"buffer_volatile", "1 while accepted events are only in memory.", []string{"destination"}},
 	{"breaker_open", "0 closed, 1 open or half-open.", []string{"destination"}},
+	{"destination_held", "1 while authentication or configuration keeps the events back: somebody has to change something.", []string{"destination"}},
+	{"requests_in_flight", "Attempts at this moment.", []string{"destination"}},
 	{"requests_total", "Attempts.", []string{"destination"}},
 	{"failed_requests_total", "Attempts that delivered not all.", []string{"destination"}},
 	{"retried_events_total", "Events in repeated attempts.", []string{"destination"}},
 	{"sent_bytes_total", "Bytes of delivered batches before compression.", []string{"destination"}},
+	{"dead_letter_events", "Dead letters kept on disk.", []string{"destination"}},
+	{"dead_letter_bytes", "Size of the dead letters on disk.", []string{"destination"}},
+	{"discarded_dead_letters_total", "Dead letters discarded since the start, to keep their bound.", []string{"destination"}},
 	{"config_degraded", "1 while the last configuration that worked runs instead of the one given.", nil},
-	{"start_time_seconds", "When the router started.", nil},
+	{"start_time_seconds", "When the router started, in seconds since 1970.", nil},
+	{"build_info", "Always 1; the label is the version.", []string{"version"}},
 }
 
 // Describe implements prometheus.Collector.
@@ -72,69 +83,118 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
+// A sample takes one scrape's values.
+type sample struct {
+	desc map[string]*prometheus.Desc
+	ch   chan<- prometheus.Metric
+}
+
+func (s sample) put(kind prometheus.ValueType, name string, v float64, labels []string) {
+	for i := range labels {
+		labels[i] = strings.ToValidUTF8(labels[i], "?")
+	}
+	m, err := prometheus.NewConstMetric(s.desc[name], kind, v, labels...)
+	if err != nil {
+		m = prometheus.NewInvalidMetric(s.desc[name], err)
+	}
+	s.ch <- m
+}
+
+func (s sample) count(name string, v uint64, labels ...string) {
+	s.put(prometheus.CounterValue, name, float64(v), labels)
+}
+
+func (s sample) gauge(name string, v float64, labels ...string) {
+	s.put(prometheus.GaugeValue, name, v, labels)
+}
+
+// by counts what is told apart by a second label. Values that are known beforehand are there from the start, at
+// zero: a rate needs a value before the first event.
+func (s sample) by(name string, m map[string]uint64, first string, known ...string) {
+	for k, v := range m {
+		s.count(name, v, first, k)
+	}
+	for _, k := range known {
+		if _, there := m[k]; !there {
+			s.count(name, 0, first, k)
+		}
+	}
+}
+
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	count := func(name string, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(c.desc[name], prometheus.CounterValue, float64(v), labels...)
-	}
-	gauge := func(name string, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(c.desc[name], prometheus.GaugeValue, v, labels...)
-	}
-	byLabel := func(name string, m map[string]uint64, first string) {
-		for k, v := range m {
-			count(name, v, first, k)
-		}
-	}
+	s := sample{c.desc, ch}
 	for _, in := range c.a.ins {
-		st, rt := in.in.Stats(), in.intake.Stats()
-		count("received_events_total", st.Received, in.name)
-		count("received_bytes_total", st.Bytes, in.name)
-		count("routed_events_total", rt.Routed, in.name)
-		byLabel("dropped_events_total", rt.Dropped, in.name)
-		byLabel("rejected_events_total", rt.Rejected, in.name)
-		byLabel("truncated_events_total", rt.Truncated, in.name)
-		byLabel("discarded_events_total", rt.Discarded, in.name)
-		byLabel("invalid_events_total", st.Invalid, in.name)
-		byLabel("input_errors_total", st.Errors, in.name)
-		gauge("connections", float64(st.Connections), in.name)
-		count("connections_total", st.Accepted, in.name)
-		count("refused_connections_total", st.Refused, in.name)
-		count("acks_total", st.Acks, in.name)
-		gauge("held_lines", float64(st.Held), in.name)
-		byLabel("broken_lines_total", st.Broken, in.name)
-		gauge("input_memory_bytes", float64(st.Memory), in.name)
+		s.input(in)
 	}
 	for route, n := range c.a.router.Stats().Routes {
-		count("route_events_total", n, route)
+		s.count("route_events_total", n, route)
 	}
 	for _, d := range c.a.dests {
-		s := d.Stats()
-		b := s.Buffer
-		count("offered_events_total", b.Offered, s.Name)
-		count("delivered_events_total", b.Delivered, s.Name)
-		byLabel("dead_lettered_events_total", b.DeadLettered, s.Name)
-		byLabel("shed_events_total", b.Shed, s.Name)
-		byLabel("moved_events_total", b.Moved, s.Name)
-		gauge("buffered_events", float64(b.Buffered), s.Name)
-		gauge("leased_events", float64(b.Leased), s.Name)
-		gauge("buffered_bytes", float64(b.Bytes), s.Name)
-		gauge("disk_bytes", float64(b.DiskBytes), s.Name)
-		gauge("buffer_memory_bytes", float64(b.MemoryBytes), s.Name)
-		gauge("buffer_max_bytes", float64(b.MaxBytes), s.Name)
-		age := 0.0
-		if !b.Oldest.IsZero() {
-			age = time.Since(b.Oldest).Seconds()
-		}
-		gauge("oldest_event_age_seconds", age, s.Name)
-		gauge("buffer_volatile", truth(b.Volatile), s.Name)
-		gauge("breaker_open", truth(s.Breaker != "closed"), s.Name)
-		count("requests_total", s.Requests, s.Name)
-		count("failed_requests_total", s.Failed, s.Name)
-		count("retried_events_total", s.Retried, s.Name)
-		count("sent_bytes_total", s.Sent, s.Name)
+		s.destination(d)
 	}
-	gauge("config_degraded", truth(c.a.degraded != ""))
-	gauge("start_time_seconds", float64(c.a.started.UnixMilli())/1000)
+	s.gauge("config_degraded", truth(c.a.degraded != ""))
+	s.gauge("start_time_seconds", float64(c.a.started.UnixMilli())/1000)
+	s.gauge("build_info", 1, c.a.version)
+}
+
+func (s sample) input(in *input) {
+	st, rt := in.stats()
+	s.count("received_events_total", st.Received, in.name)
+	s.count("received_bytes_total", st.Bytes, in.name)
+	s.count("routed_events_total", rt.Routed, in.name)
+	s.by("dropped_events_total", rt.Dropped, in.name)
+	s.by("rejected_events_total", rt.Rejected, in.name)
+	s.by("truncated_events_total", rt.Truncated, in.name)
+	s.by("discarded_events_total", rt.Discarded, in.name)
+	s.by("invalid_events_total", st.Invalid, in.name)
+	s.by("input_errors_total", st.Errors, in.name)
+	s.gauge("connections", float64(st.Connections), in.name)
+	s.count("connections_total", st.Accepted, in.name)
+	s.count("refused_connections_total", st.Refused, in.name)
+	s.count("acks_total", st.Acks, in.name)
+	s.gauge("held_lines", float64(st.Held), in.name)
+	s.by("broken_lines_total", st.Broken, in.name)
+	s.gauge("input_memory_bytes", float64(st.Memory), in.name)
+}
+
+// sheds are the reasons of a buffer's own.
+var sheds = []string{
+	buffer.ReasonFull, buffer.ReasonNoSpace, buffer.ReasonCorrupt, buffer.ReasonLost, buffer.ReasonMaxAge, buffer.ReasonShutdown,
+	buffer.ReasonTooLarge,
+}
+
+func (s sample) destination(d *target) {
+	st, dead := d.Stats(), d.dead.Stats()
+	b := st.Buffer
+	s.count("offered_events_total", b.Offered, st.Name)
+	s.count("delivered_events_total", b.Delivered, st.Name)
+	s.by("dead_lettered_events_total", b.DeadLettered, st.Name, destination.ReasonEncode, destination.ReasonRejected)
+	s.by("shed_events_total", b.Shed, st.Name, sheds...)
+	s.by("moved_events_total", b.Moved, st.Name)
+	s.gauge("buffered_events", float64(b.Buffered), st.Name)
+	s.gauge("leased_events", float64(b.Leased), st.Name)
+	s.gauge("buffered_bytes", float64(b.Bytes), st.Name)
+	s.gauge("disk_bytes", float64(b.DiskBytes), st.Name)
+	s.gauge("buffer_memory_bytes", float64(b.MemoryBytes), st.Name)
+	s.gauge("buffer_max_bytes", float64(b.MaxBytes), st.Name)
+	s.gauge("buffer_full", truth(b.Full), st.Name)
+	age := 0.0
+	if !b.Oldest.IsZero() {
+		age = max(0, time.Since(b.Oldest).Seconds())
+	}
+	s.gauge("oldest_event_age_seconds", age, st.Name)
+	s.gauge("buffer_volatile", truth(b.Volatile), st.Name)
+	s.gauge("breaker_open", truth(st.Breaker != "closed"), st.Name)
+	s.gauge("destination_held", truth(st.Held), st.Name)
+	s.gauge("requests_in_flight", float64(st.InFlight), st.Name)
+	s.count("requests_total", st.Requests, st.Name)
+	s.count("failed_requests_total", st.Failed, st.Name)
+	s.count("retried_events_total", st.Retried, st.Name)
+	s.count("sent_bytes_total", st.Sent, st.Name)
+	s.gauge("dead_letter_events", float64(dead.Events), st.Name)
+	s.gauge("dead_letter_bytes", float64(dead.Bytes), st.Name)
+	s.count("discarded_dead_letters_total", dead.Discarded, st.Name)
 }
 
 func truth(b bool) float64 {

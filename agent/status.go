@@ -1,9 +1,10 @@
 package agent
 
 import (
+	"runtime"
+	"slices"
 	"time"
 
-	"github.com/firebreak/firebreak/destination"
 	"github.com/firebreak/firebreak/inputs"
 	"github.com/firebreak/firebreak/router"
 )
@@ -15,7 +16,7 @@ type Status struct {
 	Started      time.Time           `json:"started"`
 	Config       string              `json:"config"`             // file, or "embedded default"
 	Degraded     string              `json:"degraded,omitempty"` // why another configuration runs than the one given
-	Warning      string              `json:"warning,omitempty"`
+	Warnings     []string            `json:"warnings,omitempty"`
 	Inputs       []InputStatus       `json:"inputs"`
 	Routes       map[string]uint64   `json:"routes"` // events by type
 	Destinations []DestinationStatus `json:"destinations"`
@@ -34,6 +35,7 @@ type InputStatus struct {
 	Errors      map[string]uint64 `json:"errors"`    // connections and messages, by reason
 	Connections int               `json:"connections"`
 	Refused     uint64            `json:"refused_connections"`
+	Acks        uint64            `json:"acks"`
 	HeldLines   int               `json:"held_lines"`
 	BrokenLines map[string]uint64 `json:"broken_lines"` // passed on before their last piece, by reason
 	Rejected    map[string]uint64 `json:"rejected"`     // routed, straight to dead letters, by processor
@@ -69,43 +71,64 @@ type DestinationStatus struct {
 	Requests     uint64            `json:"requests"`
 	Failed       uint64            `json:"failed_requests"`
 	Retried      uint64            `json:"retried_events"`
-	Output       any               `json:"output,omitempty"`
+	InFlight     int               `json:"requests_in_flight"`
+
+	DeadKept      uint64 `json:"dead_letters_kept"` // on disk
+	DeadBytes     int64  `json:"dead_letters_bytes"`
+	DeadDiscarded uint64 `json:"dead_letters_discarded"` // since the start, to keep the bound
+
+	Output any `json:"output,omitempty"` // the output's own, such as its servers
 }
 
-// Status returns a snapshot. Each ledger in it balances; the parts are read one after the other.
+// Status returns a snapshot. The parts are read one after the other; the ledger in each balances.
 func (a *Agent) Status() Status {
-	s := Status{Version: a.version, Phase: a.phase.String(), Started: a.started, Config: a.cfg.Path, Degraded: a.degraded, Warning: a.volumes, Routes: a.router.Stats().Routes}
+	s := Status{Version: a.version, Phase: a.phase.String(), Started: a.started, Config: a.cfg.Path, Degraded: a.degraded, Routes: a.router.Stats().Routes}
 	if s.Config == "" {
 		s.Config = "embedded default"
 	}
+	a.mu.Lock()
+	s.Warnings = slices.Clone(a.warnings)
+	a.mu.Unlock()
 	for _, in := range a.ins {
-		s.Inputs = append(s.Inputs, inputStatus(in, in.in.Stats(), in.intake.Stats()))
+		st, rt := in.stats()
+		s.Inputs = append(s.Inputs, inputStatus(in, st, rt))
 	}
-	for i, d := range a.dests {
-		s.Destinations = append(s.Destinations, destinationStatus(a.cfg.Outputs[i].Type, d.Stats()))
+	for _, d := range a.dests {
+		s.Destinations = append(s.Destinations, destinationStatus(d))
 	}
 	return s
 }
 
+// stats reads the counters of an input and of its way through the router, which counts a moment earlier. They are
+// read again while a batch is just between the two.
+func (in *input) stats() (inputs.Stats, router.IntakeStats) {
+	for try := 0; ; try++ {
+		st, rt := in.in.Stats(), in.intake.Stats()
+		if try == 100 || st.Received == rt.Routed+sum(rt.Dropped)+sum(rt.Discarded)+sum(st.Invalid) {
+			return st, rt
+		}
+		runtime.Gosched()
+	}
+}
+
 func inputStatus(in *input, st inputs.Stats, rt router.IntakeStats) InputStatus {
 	out := InputStatus{
-		Name: in.name, Type: in.kind, Received: st.Received, Routed: rt.Routed, Dropped: rt.Dropped, Discarded: rt.Discarded,
-		Invalid: st.Invalid, Errors: st.Errors, Connections: st.Connections, Refused: st.Refused, HeldLines: st.Held, BrokenLines: st.Broken, Rejected: rt.Rejected, Truncated: rt.Truncated, Bytes: st.Bytes,
-	}
-	for _, addr := range in.in.Addrs() {
-		out.Listen = append(out.Listen, addr.Network()+"://"+addr.String())
+		Name: in.name, Type: in.kind, Listen: in.addresses(), Received: st.Received, Routed: rt.Routed, Dropped: rt.Dropped, Discarded: rt.Discarded,
+		Invalid: st.Invalid, Errors: st.Errors, Connections: st.Connections, Refused: st.Refused, Acks: st.Acks, HeldLines: st.Held, BrokenLines: st.Broken, Rejected: rt.Rejected, Truncated: rt.Truncated, Bytes: st.Bytes,
 	}
 	return out
 }
 
-func destinationStatus(kind string, st destination.Stats) DestinationStatus {
+func destinationStatus(d *target) DestinationStatus {
+	st, dead := d.Stats(), d.dead.Stats()
 	b := st.Buffer
 	out := DestinationStatus{
-		Name: st.Name, Type: kind, Breaker: st.Breaker, Since: st.Since, Error: st.Error, Hint: st.Hint,
+		Name: st.Name, Type: d.cfg.Type, Breaker: st.Breaker, Since: st.Since, Error: st.Error, Hint: st.Hint,
 		Volatile: b.Volatile, Problem: b.Problem, Full: b.Full,
 		Offered: b.Offered, Delivered: b.Delivered, DeadLettered: b.DeadLettered, Shed: b.Shed, Moved: b.Moved, Buffered: b.Buffered, Leased: b.Leased,
 		Bytes: b.Bytes, DiskBytes: b.DiskBytes, MaxBytes: b.MaxBytes, MemoryBytes: b.MemoryBytes,
-		Requests: st.Requests, Failed: st.Failed, Retried: st.Retried, Output: st.Output,
+		Requests: st.Requests, Failed: st.Failed, Retried: st.Retried, InFlight: st.InFlight, Output: st.Output,
+		DeadKept: dead.Events, DeadBytes: dead.Bytes, DeadDiscarded: dead.Discarded,
 	}
 	if out.Problem == "" {
 		out.Problem = st.Trouble

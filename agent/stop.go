@@ -1,0 +1,158 @@
+package agent
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Parts of the shutdown deadline, counted from its end. What isn't back by then hangs, and is left alone.
+const (
+	endOfDelivery = time.Second            // requests under way are cut off
+	endOfRequests = 600 * time.Millisecond // what is cut off has returned
+	endOfClosing  = 200 * time.Millisecond // files are synced and closed
+)
+
+const (
+	errorPatience = 3 * time.Second // how long a destination is waited for whose last attempt failed
+	killPatience  = 2 * time.Second // for each step, after a second signal
+)
+
+// stop ends the inputs, lets the destinations deliver, and closes everything, within the deadline of the shutdown.
+func (a *Agent) stop(stopDelivery func(), receiving, aside *sync.WaitGroup) {
+	asked := time.Now()
+	deadline := asked.Add(a.cfg.Shutdown.Deadline)
+	a.phase.set(stopping)
+	a.log.Info("shutting down: intake goes on until it is quiet", zap.Duration("quiet", a.cfg.Shutdown.Quiet), zap.Duration("deadline", a.cfg.Shutdown.Deadline))
+	for _, d := range a.dests {
+		d.Drain()
+	}
+	unhook := context.AfterFunc(a.kill, func() { // the second signal
+		a.log.Warn("asked again: stopping now")
+		for _, in := range a.ins {
+			in.in.Stop()
+		}
+	})
+	defer unhook()
+
+	// Inputs end by themselves, 3 s before the deadline at the latest.
+	if !a.await(receiving.Wait, deadline.Add(-endOfDelivery)) {
+		a.log.Error("an input hangs: what it has not acknowledged is left to its peers")
+	}
+	a.awaitDelivery(deadline)
+	stopDelivery()
+	for _, d := range a.dests {
+		a.await(func() { <-d.ended }, deadline.Add(-endOfRequests))
+	}
+	var closing sync.WaitGroup
+	for _, d := range a.dests {
+		closing.Go(func() { a.closeTarget(d, deadline.Add(-endOfClosing)) })
+	}
+	closing.Wait()
+	a.await(aside.Wait, deadline.Add(-endOfClosing))
+	last, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	a.admin.stop(last)
+	a.lock.release()
+	a.log.Info("stopped", zap.Duration("took", time.Since(asked)))
+}
+
+// await waits until f returns, at most until the given time, and not long after a second signal. It reports whether f
+// has returned.
+func (a *Agent) await(f func(), until time.Time) bool {
+	done := make(chan struct{})
+	go func() {
+		f()
+		close(done)
+	}()
+	t := time.NewTimer(time.Until(until))
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+	case <-a.kill.Done():
+		t.Reset(min(time.Until(until), killPatience))
+		select {
+		case <-done:
+		case <-t.C:
+		}
+	}
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// awaitDelivery waits until every destination is empty or has no hope. One whose breaker is not closed isn't waited
+// for, and one whose attempts fail only for a moment.
+func (a *Agent) awaitDelivery(deadline time.Time) {
+	ctx, cancel := context.WithDeadline(a.kill, deadline.Add(-endOfDelivery))
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	failing := make([]time.Time, len(a.dests)) // since when
+	delivered := make([]uint64, len(a.dests))
+	for {
+		waiting := false
+		for i, d := range a.dests {
+			s := d.Stats()
+			if s.Error == "" || s.Buffer.Delivered != delivered[i] {
+				failing[i] = time.Time{}
+			} else if failing[i].IsZero() {
+				failing[i] = time.Now()
+			}
+			delivered[i] = s.Buffer.Delivered
+			hope := s.Breaker == "closed" && (failing[i].IsZero() || time.Since(failing[i]) < errorPatience)
+			waiting = waiting || hope && s.Buffer.Buffered > 0
+		}
+		if !waiting {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// closeTarget closes a destination and says what is left in it. What hangs is left alone: everything that was
+// acknowledged is on disk already.
+func (a *Agent) closeTarget(d *target, limit time.Time) {
+	level := zapcore.InfoLevel
+	fields := []zap.Field{zap.String("destination", d.Name())}
+	select {
+	case <-d.ended:
+		ctx, cancel := context.WithDeadline(context.Background(), limit)
+		defer cancel()
+		var err error
+		closed := a.await(func() {
+			err = d.Close(ctx)
+			_ = d.dead.Close()
+		}, limit)
+		if !closed {
+			level, fields = zapcore.ErrorLevel, append(fields, zap.String("error", "its disk hangs"))
+		} else if err != nil {
+			level, fields = zapcore.ErrorLevel, append(fields, zap.Error(err))
+		}
+	default:
+		level, fields = zapcore.ErrorLevel, append(fields, zap.String("error", "a request hangs"))
+	}
+	s := d.Stats().Buffer
+	lost := s.Shed["shutdown"]
+	if s.Volatile && d.cfg.Buffer.Type == "disk" && s.Buffered > 0 || lost > 0 {
+		level = max(level, zapcore.WarnLevel)
+	}
+	fields = append(fields, zap.Uint64("left_events", s.Buffered), zap.Int64("left_bytes", s.Bytes),
+		zap.Uint64("delivered_events", s.Delivered), zap.Bool("volatile", s.Volatile))
+	if lost > 0 {
+		fields = append(fields, zap.Uint64("lost_events", lost))
+	}
+	a.log.Log(level, "destination closed", fields...)
+}
