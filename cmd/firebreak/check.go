@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
 
 	"github.com/spf13/cobra"
 
@@ -26,14 +25,13 @@ run, else 1; warnings don't change that.`,
 			if err != nil {
 				return err
 			}
-			cfg, err := config.Load(src.path, src.text, agent.Kinds(), config.System())
+			cfg, err := src.load()
 			if err != nil {
 				fmt.Fprintln(cmd.ErrOrStderr(), err)
 				return errSilent
 			}
-			warn(cmd.ErrOrStderr(), cfg)
-			if err := agent.Check(cfg); err != nil {
-				return fmt.Errorf("%s: %w", src.name(), err)
+			for _, p := range cfg.Warnings {
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n\n", p)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: %s, %s, %s\n", src.name(), plural(len(cfg.Inputs), "input"), plural(len(cfg.Routes), "route"), plural(len(cfg.Outputs), "output"))
 			return nil
@@ -41,12 +39,6 @@ run, else 1; warnings don't change that.`,
 	}
 	cmd.Flags().StringVarP(&file, "config", "c", "", configHelp)
 	return cmd
-}
-
-func warn(w io.Writer, cfg *config.Config) {
-	for _, p := range cfg.Warnings {
-		fmt.Fprintf(w, "warning: %v\n\n", p)
-	}
 }
 
 func plural(n int, word string) string {
@@ -63,6 +55,18 @@ type source struct {
 }
 
 func (s source) name() string { return cmp.Or(s.path, "embedded default") }
+
+// load reads the configuration and builds what it names, without network. Its error is all that is wrong.
+func (s source) load() (*config.Config, error) {
+	cfg, err := config.Load(s.path, s.text, agent.Kinds(), config.System())
+	if err != nil {
+		return nil, err
+	}
+	if err := agent.Check(cfg); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
 
 // findConfig reads the configuration that the flag, the environment or the usual places name.
 func findConfig(flag string) (source, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/firebreak/firebreak/agent"
 	"github.com/firebreak/firebreak/config"
 )
 
@@ -34,6 +35,9 @@ it, and the aggregator were a single point of failure again.
   firebreak health --destination audit`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ready && dest != "" {
+				return usageError{errors.New("--ready and --destination exclude each other")}
+			}
 			addr, err := adminAddress(file, admin)
 			if err != nil {
 				return err
@@ -52,19 +56,21 @@ it, and the aggregator were a single point of failure again.
 	cmd.Flags().StringVar(&admin, "admin", "", "admin address of the router, instead of the configuration's")
 	cmd.Flags().BoolVar(&ready, "ready", false, "also ask that every buffer stores as configured and has room")
 	cmd.Flags().StringVar(&dest, "destination", "", "ask whether this destination delivers")
-	cmd.MarkFlagsMutuallyExclusive("ready", "destination")
 	return cmd
 }
 
-// adminAddress finds where the router answers. A configuration that can't be read is no reason to fail: the router
-// may run the last one that worked.
+// adminAddress finds where the router answers. A configuration that is bad is no reason to fail: the router may run
+// the last one that ran.
 func adminAddress(file, admin string) (string, error) {
 	if admin == "" {
-		admin = config.DefaultAdmin
-		if src, err := findConfig(file); err == nil {
-			admin = cmp.Or(config.Peek(src.text, "admin"), admin)
-		} else if file != "" {
+		src, err := findConfig(file)
+		switch {
+		case err == nil:
+			admin = configuredAdmin(src)
+		case file != "":
 			return "", err
+		default:
+			admin = config.DefaultAdmin
 		}
 	}
 	if admin == "off" {
@@ -80,11 +86,27 @@ func adminAddress(file, admin string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
+func configuredAdmin(src source) string {
+	cfg, err := config.Load(src.path, src.text, agent.Kinds(), config.System())
+	if err == nil {
+		return cfg.Admin
+	}
+	if last, err := lastSource(src); err == nil {
+		if cfg, err := config.Load(last.path, last.text, agent.Kinds(), config.System()); err == nil {
+			return cfg.Admin
+		}
+	}
+	return cmp.Or(config.Peek(src.text, "admin"), config.DefaultAdmin)
+}
+
 func askHealth(out io.Writer, addr, path string) error {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{Proxy: nil}}
 	resp, err := client.Get("http://" + addr + path)
 	if err != nil {
-		return fmt.Errorf("ask for health: %w; is the router running with admin: %s?", errors.Unwrap(err), addr)
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err
+		}
+		return fmt.Errorf("ask for health: %w; is the router running with admin: %s?", err, addr)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 4096))

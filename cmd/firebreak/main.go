@@ -4,9 +4,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // version is set when the binary is built.
@@ -21,21 +23,23 @@ const (
 // errSilent is a failure that has been said already.
 var errSilent = errors.New("")
 
-func main() { os.Exit(run(os.Args[1:])) }
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-func run(args []string) int {
+func run(args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.Execute()
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteC()
 	var usage usageError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &usage):
-		fmt.Fprintf(os.Stderr, "firebreak: %v\nRun 'firebreak --help' for the commands.\n", err)
+		fmt.Fprintf(stderr, "firebreak: %v\nRun '%s --help' for usage.\n", err, cmd.CommandPath())
 		return exitUsage
 	case !errors.Is(err, errSilent):
-		fmt.Fprintf(os.Stderr, "firebreak: %v\n", err)
+		fmt.Fprintf(stderr, "firebreak: %v\n", err)
 	}
 	return exitFailed
 }
@@ -50,19 +54,42 @@ func newRoot() *cobra.Command {
 		Long: `Firebreak accepts container logs, tells them apart by type, and fans them out to
 separate destinations, each behind its own durable buffer: no destination's
 failure reaches another one, an application, or a container's start.`,
+		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q", args[0])}
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
 			}
-			return nil
+			hint := ""
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = fmt.Sprintf(", did you mean %q?", near[0])
+			}
+			return usageError{fmt.Errorf("unknown command %q%s", args[0], hint)}
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SuggestionsMinimumDistance = 2
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{suggestFlag(cmd, err)} })
 	root.AddCommand(newRun(), newCheck(), newHealth(), newVersion())
 	return root
+}
+
+// suggestFlag adds the nearest flag to the error about an unknown one.
+func suggestFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	names := &cobra.Command{SuggestionsMinimumDistance: 2} // measures distances as it does for commands
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+	})
+	if near := names.SuggestionsFor(unknown.GetSpecifiedName()); len(near) > 0 {
+		return fmt.Errorf("%w, did you mean --%s?", err, near[0])
+	}
+	return err
 }
 
 func noArgs(_ *cobra.Command, args []string) error {

@@ -3,11 +3,13 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -54,50 +56,57 @@ func runRouter(stderr io.Writer, file string) error {
 		return err
 	}
 	defer func() { _ = log.Sync() }()
-	warn(stderr, cfg)
 	agent.LimitMemory(cfg)
 
 	ctx, kill := signals()
-	a, err := agent.New(agent.Options{Config: cfg, Log: log, Version: version, Degraded: degraded, Kill: kill})
+	o := agent.Options{Config: cfg, Log: log, Version: version, Degraded: degraded, Kill: kill}
+	if src.path != "" {
+		o.Source = src.text
+	}
+	a, err := agent.New(o)
 	if err != nil {
 		return err
 	}
 	log.Info("listening", zap.Strings("addresses", a.Listening()), zap.String("admin", a.Admin()), zap.String("version", version),
-		zap.String("config", src.name()), zap.String("data_dir", cfg.DataDir))
+		zap.String("config", source{path: cfg.Path}.name()), zap.String("data_dir", cfg.DataDir))
 	if src.path == "" {
-		greet(stderr, a.Listening(), cfg)
-	}
-	if degraded == "" && src.path != "" {
-		if err := agent.KeepConfig(cfg.DataDir, src.text); err != nil {
-			log.Warn("can't keep the configuration for a start with a bad file", zap.Error(err))
-		}
+		greet(stderr, a.Listening(), cfg, a.Admin())
 	}
 	return a.Run(ctx)
 }
 
-// loadOrLast loads the configuration, or, when it is bad, the last one that ran on the same data directory.
-func loadOrLast(stderr io.Writer, src source) (*config.Config, string, error) {
-	cfg, err := config.Load(src.path, src.text, agent.Kinds(), config.System())
+// loadOrLast loads the configuration, or, when it is bad, the last one that ran on the same data directory; then it
+// also says why.
+func loadOrLast(stderr io.Writer, src source) (cfg *config.Config, degraded string, err error) {
+	cfg, err = src.load()
 	if err == nil {
-		if err = agent.Check(cfg); err == nil {
-			return cfg, "", nil
-		}
+		return cfg, "", nil
 	}
 	fmt.Fprintln(stderr, err)
-	dir := cmp.Or(config.Peek(src.text, "data_dir"), config.DefaultDataDir)
-	text, name, e := agent.LastConfig(dir)
+	last, e := lastSource(src)
 	if e != nil {
 		return nil, "", errSilent
 	}
-	cfg, e = config.Load(name, text, agent.Kinds(), config.System())
+	cfg, e = last.load()
 	if e != nil {
 		fmt.Fprintf(stderr, "\nthe last configuration that ran can't be used either:\n%v\n", e)
 		return nil, "", errSilent
 	}
-	fmt.Fprintf(stderr, "\n%s is bad: running the last configuration that worked, %s\n", src.name(), name)
-	reason := fmt.Sprintf("%s: %s", src.name(), firstLine(err))
-	return cfg, reason, nil
+	fmt.Fprintf(stderr, "\n%s is bad: running the last configuration that ran, %s\n", src.name(), last.path)
+	return cfg, firstLine(err), nil
 }
+
+// lastSource finds the last configuration that ran on the data directory that a bad one names.
+func lastSource(src source) (source, error) {
+	dir := config.Peek(src.text, "data_dir")
+	if dir == "" && hasDataDir.Match(src.text) {
+		return source{}, errors.New("data_dir is not known") // the default one may be another router's
+	}
+	text, name, err := agent.LastConfig(cmp.Or(dir, config.DefaultDataDir))
+	return source{path: name, text: text}, err
+}
+
+var hasDataDir = regexp.MustCompile(`(?m)^["']?data_dir["']?[ \t]*:`)
 
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
@@ -120,7 +129,7 @@ func signals() (stop, kill context.Context) {
 	return stop, kill
 }
 
-// newLog writes JSON lines to stderr, at most a few of the same message a second.
+// newLog writes JSON lines to stderr.
 func newLog(level string) (*zap.Logger, error) {
 	var l zapcore.Level
 	if err := l.Set(level); err != nil {
@@ -133,12 +142,12 @@ func newLog(level string) (*zap.Logger, error) {
 	cfg.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
 	cfg.DisableCaller = true
 	cfg.DisableStacktrace = true
-	cfg.Sampling = &zap.SamplingConfig{Initial: 20, Thereafter: 1000}
+	cfg.Sampling = nil // the agent does that, for what may repeat
 	return cfg.Build()
 }
 
 // greet tells who runs Firebreak for the first time what to paste next.
-func greet(w io.Writer, listening []string, cfg *config.Config) {
+func greet(w io.Writer, listening []string, cfg *config.Config, admin string) {
 	addr := "127.0.0.1:24224"
 	if len(listening) > 0 {
 		if host, port, err := net.SplitHostPort(strings.TrimPrefix(listening[0], "tcp://")); err == nil {
@@ -149,6 +158,10 @@ func greet(w io.Writer, listening []string, cfg *config.Config) {
 		}
 	}
 	logs := cfg.DataDir + "/logs"
+	pages := ""
+	if admin != "" {
+		pages = "Health, metrics and status: http://" + admin + "/  "
+	}
 	fmt.Fprintf(w, `
 Firebreak runs with its embedded default: it listens on %s and
 writes one file per container under %s. Paste this in another terminal:
@@ -157,7 +170,7 @@ writes one file per container under %s. Paste this in another terminal:
     --log-opt fluentd-address=%s busybox echo "hello, firebreak"
   cat %s/hello.log
 
-Health, metrics and status: http://%s/  Stop with Ctrl-C.
+%sStop with Ctrl-C.
 
-`, addr, logs, addr, logs, cfg.Admin)
+`, addr, logs, addr, logs, pages)
 }
