@@ -63,8 +63,14 @@ func TestIntRoundTrip(t *testing.T) {
 func FuzzSkip(f *testing.F) {
 	f.Add([]byte{0x92, 0x01, 0x81, 0xa1, 'a', 0x90})
 	f.Add([]byte{0xc7, 3, 9, 1, 2, 3})
+	f.Add(kubernetes())
+	f.Add(bytes.Repeat([]byte{0x92}, MaxDepth+1))
+	f.Add([]byte{0xdf, 0xff, 0xff, 0xff, 0xff, 0xdc, 0, 2, 0xc8, 0, 1, 9, 7, 0xc6, 0, 0, 0, 1, 7, 0xde, 0, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, err := Skip(b)
+		if want, wantErr := skipByStack(b); n != want || err != wantErr {
+			t.Fatalf("% x: %d, %v; with a stack %d, %v", b, n, err, want, wantErr)
+		}
 		if err != nil {
 			return
 		}
