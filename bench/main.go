@@ -65,6 +65,7 @@ func runScenarios(ctx context.Context, args []string) error {
 	by := fs.String("by", "tag", "what isolation routes by: tag (one type per connection); tags, record or line (all types on each connection)")
 	faults := fs.String("faults", "", "faults of isolation, with commas; empty: all")
 	output := fs.String("output", "", "YAML to add to each output, such as 'workers: 2'")
+	buffer := fs.String("buffer", "", "YAML of the buffers, such as 'sync: always'")
 	verbose := fs.Bool("v", false, "show the routers' logs")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -80,7 +81,7 @@ func runScenarios(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	e := &scenario.Env{Binary: path, Dir: *dir, Scale: *scale, Rate: *rate, By: *by, Pump: []string{self, "pump"}, Output: *output,
+	e := &scenario.Env{Binary: path, Dir: *dir, Scale: *scale, Rate: *rate, By: *by, Pump: []string{self, "pump"}, Output: *output, Buffer: *buffer,
 		Say: func(f string, args ...any) { fmt.Fprintf(os.Stderr, f+"\n", args...) }}
 	if *verbose {
 		e.Log = os.Stderr

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/firebreak/firebreak/bench/load"
-	"github.com/firebreak/firebreak/bench/router"
 	"github.com/firebreak/firebreak/bench/sink"
 )
 
@@ -80,7 +79,7 @@ func (e *Env) killAcked(ctx context.Context, r *Report, name string, mode load.M
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	stats := l.Stats()
-	arrived := s.WaitEvents(limit, stats.Acked)
+	arrived := arrive(limit, s, stats.Acked)
 	st, err := up.drained(limit)
 	if err != nil {
 		return err
@@ -133,10 +132,11 @@ func (e *Env) killUnacked(ctx context.Context, r *Report, name string) error {
 	}
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	st, err := up.router.WaitStatus(limit, func(st router.Status) bool {
-		d, ok := st.Destination("all")
-		return ok && d.Buffered == 0 && d.Delivered > 0
-	})
+	if _, ok := up.reopened(limit, "all"); !ok {
+		r.must(false, "%s: all events are missing after the restart", name)
+		return nil
+	}
+	st, err := up.drained(limit)
 	if err != nil {
 		return err
 	}

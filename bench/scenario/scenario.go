@@ -28,6 +28,7 @@ type Env struct {
 	Faults []sink.Mode
 	Pump   []string  // command line of the minimal pump, which gets its addresses appended; nil: not compared
 	Output string    // additional YAML for each output, such as `workers: 2`
+	Buffer string    // YAML of the buffers, instead of each scenario's own, such as `sync: always`
 	Log    io.Writer // gets the routers' logs; may be nil
 	Say    func(format string, args ...any)
 }
@@ -116,6 +117,9 @@ func (e *Env) prepare(targets ...target) (*setup, error) {
 	}
 	y += "outputs:\n"
 	for _, t := range targets {
+		if e.Buffer != "" {
+			t.buffer = e.Buffer
+		}
 		y += fmt.Sprintf("  %s:\n    type: forward\n    servers: [\"%s\"]\n    ack_timeout: 3s\n    retry: { initial: 100ms, max: 2s }\n    buffer: { %s }\n", t.name, t.addr, t.buffer)
 		if e.Output != "" {
 			y += "    " + e.Output + "\n"
@@ -161,6 +165,18 @@ func (s *setup) drained(ctx context.Context, names ...string) (router.Status, er
 	})
 }
 
+// reopened waits until the destination knows again what it was offered before a restart. False: it has forgotten.
+func (s *setup) reopened(ctx context.Context, name string) (router.Destination, bool) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	st, err := s.router.WaitStatus(ctx, func(st router.Status) bool {
+		d, _ := st.Destination(name)
+		return d.Offered > 0
+	})
+	d, _ := st.Destination(name)
+	return d, err == nil
+}
+
 // A sender is a load that runs in the background.
 type sender struct {
 	*load.Load
@@ -196,6 +212,19 @@ func (s *sender) finish(limit time.Duration) {
 func (s *sender) cut() {
 	s.cancel()
 	<-s.done
+}
+
+// arrive waits for n different events, as long as more come at least every 10 s.
+func arrive(ctx context.Context, s *sink.Sink, n uint64) error {
+	for {
+		had := s.Counts().Events
+		quiet, cancel := context.WithTimeout(ctx, 10*time.Second)
+		err := s.WaitEvents(quiet, n)
+		cancel()
+		if err == nil || ctx.Err() != nil || s.Counts().Events == had {
+			return err
+		}
+	}
 }
 
 // pause returns false when ctx ended meanwhile.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/firebreak/firebreak/bench/load"
-	"github.com/firebreak/firebreak/bench/router"
 	"github.com/firebreak/firebreak/bench/sink"
 )
 
@@ -81,20 +80,17 @@ func (e *Env) afterSigterm(ctx context.Context, r *Report, name string, up *setu
 	}
 	limit, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	st, err := up.router.WaitStatus(limit, func(st router.Status) bool {
-		d, _ := st.Destination(string(broken))
-		return d.Offered > 0 // its files are open
-	})
-	if err != nil {
-		return err
+	d, ok := up.reopened(limit, string(broken))
+	if !ok {
+		r.must(false, "%s: all events of %s are missing", name, broken)
+		return nil
 	}
-	d, _ := st.Destination(string(broken))
 	r.must(d.Buffered == left[broken], "%s: %d events are buffered, %d were said to be left", name, d.Buffered, left[broken])
 	if err := sinks[broken].Set(sink.Fault{}); err != nil {
 		return err
 	}
 	for k, s := range sinks {
-		arrived := s.WaitEvents(limit, l.SentOf(k))
+		arrived := arrive(limit, s, l.SentOf(k))
 		r.must(len(r.arrivals(name+" "+string(k), s, only(l.Streams(), k), allSent)) == 0, "%s: events of %s are missing: %v", name, k, arrived)
 		r.must(s.Counts().Duplicates == 0, "%s: %d events of %s came twice", name, s.Counts().Duplicates, k)
 	}
