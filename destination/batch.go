@@ -3,11 +3,9 @@ package destination
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 
-	"github.com/firebreak/firebreak/buffer"
 	"github.com/firebreak/firebreak/outputs"
 	"github.com/firebreak/firebreak/record"
 )
@@ -22,6 +20,7 @@ type piece struct {
 type parcel struct {
 	batch  outputs.Batch
 	pieces []piece
+	runs   []byte // of running numbers, for the id
 	bytes  int
 	full   bool // an event of its key did not fit: no later one may overtake it
 }
@@ -208,29 +207,38 @@ func (to *parcel) addEvent(h *held, i int, e record.Event, off, size int) {
 	to.pieces = append(to.pieces, piece{h, i, i + 1})
 }
 
-// identify gives the batch and its chunks ids that are equal at every attempt at the same events.
+// identify gives the batch and its chunks ids that are equal at every attempt at the same events, and different for
+// others: a batch that lost some events to a partial result is another one.
 func (to *parcel) identify() {
-	var b [32]byte
+	to.runs = to.runs[:0]
+	var run outputs.ChunkID // neighbours joined: how events are cut into chunks doesn't matter
+	count, next := uint64(0), uint64(0)
 	for _, p := range to.pieces {
 		id := p.h.lease.ID
-		to.batch.IDs = append(to.batch.IDs, chunkID(id, p.from, p.to))
+		first, n := id.First+uint64(p.from), uint64(p.to-p.from)
+		cid := chunkID(id.Buffer, first, n)
+		to.batch.IDs = append(to.batch.IDs, cid)
+		if count > 0 && first == next && [8]byte(run[:8]) == id.Buffer {
+			count += n
+			binary.BigEndian.PutUint32(run[16:], uint32(count))
+		} else {
+			if count > 0 {
+				to.runs = append(to.runs, run[:]...)
+			}
+			run, count = cid, n
+		}
+		next = first + n
 	}
-	if len(to.pieces) > 0 {
-		first := to.pieces[0]
-		copy(b[:8], first.h.lease.ID.Buffer[:])
-		binary.BigEndian.PutUint64(b[8:], first.h.lease.ID.First+uint64(first.from))
-		binary.BigEndian.PutUint64(b[16:], uint64(to.batch.Events))
-	}
-	h := sha256.Sum256(b[:24])
-	copy(to.batch.ID[:], h[:])
+	to.runs = append(to.runs, run[:]...)
+	sum := sha256.Sum256(to.runs)
+	copy(to.batch.ID[:], sum[:])
 }
 
-func chunkID(id buffer.ID, from, to int) string {
-	var b [20]byte
-	copy(b[:8], id.Buffer[:])
-	binary.BigEndian.PutUint64(b[8:], id.First+uint64(from))
-	binary.BigEndian.PutUint32(b[16:], uint32(to-from))
-	return base64.RawURLEncoding.EncodeToString(b[:])
+func chunkID(buf [8]byte, first, n uint64) (id outputs.ChunkID) {
+	copy(id[:], buf[:])
+	binary.BigEndian.PutUint64(id[8:], first)
+	binary.BigEndian.PutUint32(id[16:], uint32(n))
+	return id
 }
 
 // pack runs in the pool when it encodes, which is the costly part.

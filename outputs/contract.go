@@ -38,11 +38,15 @@ type Batch struct {
 	ID     [16]byte       // equal at every attempt at the same events
 	Key    string         // rendered Shape.Key
 	Chunks []record.Chunk // in order; several tags are possible
-	IDs    []string       // one for each chunk, equal at every attempt at the same events, also after a restart
+	IDs    []ChunkID      // one for each chunk, equal at every attempt at the same events, also after a restart
 	Body   []byte         // with Encode: all events, encoded, in order
 	Ends   []int          // with Encode: where each event ends in Body
 	Events int            // events in all: ranges of the Result count over all chunks
 }
+
+// A ChunkID names the events of a chunk: the id of their buffer (8 bytes), the running number of the first event in it
+// (8 bytes) and their count (4 bytes), big endian.
+type ChunkID [20]byte
 
 // A Range is the events [From, To) of a batch, counted over all of its chunks.
 type Range struct{ From, To int }

@@ -87,7 +87,7 @@ func (j *job) add(m message, from, to int) {
 	j.hash = j.hash[:0]
 	for _, i := range m.chunks {
 		if int(i) < len(j.batch.IDs) {
-			j.hash = mp.AppendStr(j.hash, j.batch.IDs[i])
+			j.hash = append(j.hash, j.batch.IDs[i][:]...)
 		} else {
 			j.hash = mp.AppendInt(append(j.hash, j.batch.ID[:]...), int64(i))
 		}

@@ -322,7 +322,9 @@ func chunk(tag string, texts ...string) record.Chunk {
 func batch(chunks ...record.Chunk) outputs.Batch {
 	b := outputs.Batch{Chunks: chunks}
 	for i, c := range chunks {
-		b.IDs = append(b.IDs, fmt.Sprintf("%s/%d/%d", c.Tag, i, len(c.Data)))
+		var id outputs.ChunkID
+		copy(id[:], fmt.Sprintf("%d/%d/%s", i, len(c.Data), c.Tag))
+		b.IDs = append(b.IDs, id)
 		b.Events += c.Events
 	}
 	return b
