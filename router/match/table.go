@@ -50,14 +50,15 @@ type field struct {
 	text  bool     // only texts count
 	trim  bool     // a leading slash doesn't count (Docker's container names)
 	attrs []string // when the record has none: the first of these attributes
-	doc   *doc     // not nil: the value at path of the JSON object in the line
-	path  string
+	doc   *doc     // not nil: the value at a path of the JSON object in the line
+	path  int      // index in doc.paths
 }
 
 // A doc is a line that is looked into as JSON.
 type doc struct {
 	index int
 	line  *field
+	paths []string
 }
 
 // compileTest knows the record keys behind the conditions. container_name, source and log come from Docker's fluentd
@@ -124,7 +125,13 @@ func (t *Table) json(key, path string) *field {
 		i = len(t.docs)
 		t.docs = append(t.docs, &doc{index: i, line: line})
 	}
-	return &field{doc: t.docs[i], path: path}
+	d := t.docs[i]
+	p := slices.Index(d.paths, path)
+	if p < 0 {
+		p = len(d.paths)
+		d.paths = append(d.paths, path)
+	}
+	return &field{doc: d, path: p}
 }
 
 // PerTag reports whether any condition looks at the tag or an attribute.

@@ -21,7 +21,8 @@ type wanted struct {
 }
 
 type neededDoc struct {
-	paths  []string
+	at     []int          // by index in doc.paths: index in paths and 1 more, or 0
+	paths  []string       // those that are needed
 	finder *jsonmp.Finder // nil: not needed
 }
 
@@ -54,10 +55,7 @@ func (n *Needs) collect(c *Cond, need []bool) {
 	}
 	f := c.field
 	if f.doc != nil {
-		d := &n.docs[f.doc.index]
-		if d.index(f.path) < 0 {
-			d.paths = append(d.paths, f.path)
-		}
+		n.docs[f.doc.index].need(f)
 		f = f.doc.line
 	}
 	for _, s := range f.slots {
@@ -65,13 +63,14 @@ func (n *Needs) collect(c *Cond, need []bool) {
 	}
 }
 
-func (d *neededDoc) index(path string) int {
-	for i, p := range d.paths {
-		if p == path {
-			return i
-		}
+func (d *neededDoc) need(f *field) {
+	if d.at == nil {
+		d.at = make([]int, len(f.doc.paths))
 	}
-	return -1
+	if d.at[f.path] == 0 {
+		d.paths = append(d.paths, f.doc.paths[f.path])
+		d.at[f.path] = len(d.paths)
+	}
 }
 
 // A View looks at one event after the other. It keeps its scratch memory; it belongs to one goroutine.
@@ -272,5 +271,5 @@ func (v *View) testDoc(f *field, t *test) bool {
 	if d.state == docInvalid {
 		return false
 	}
-	return t.json(need.finder.Value(d.found, need.index(f.path)), &v.buf)
+	return t.json(need.finder.Value(d.found, need.at[f.path]-1), &v.buf)
 }
