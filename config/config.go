@@ -151,10 +151,11 @@ type Processor struct {
 // Field is a key of the record and the text to set it to.
 type Field struct{ Key, Value string }
 
-// ParseJSON merges the JSON object in a text field into the record.
+// ParseJSON merges the JSON object in a text field into the record, and removes the text unless Keep is set. The json
+// conditions of what comes after it (later processors, routes) see the merged keys, as if they still looked at the text.
 type ParseJSON struct {
 	Key  string `key:"key" default:"log" doc:"Record key that holds the JSON text. Anything that isn't a JSON object is left alone."`
-	Keep bool   `key:"keep" default:"false" doc:"Keep the text beside the parsed keys."`
+	Keep bool   `key:"keep" default:"false" doc:"Keep the text beside the parsed keys. Without it, json conditions behind the processor look at the keys of the record, where the parsed ones are then, and line conditions find no text."`
 }
 
 // SetText sets the key: the short form is `parse_json: log`.

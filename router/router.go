@@ -74,12 +74,14 @@ func New(processors []config.Processor, routes []config.Route, sinks map[string]
 	}
 	slices.SortFunc(r.sinks, compareSinks)
 	var err error
-	if r.steps, err = r.compileSteps(processors); err != nil {
+	var parsed []string
+	if r.steps, parsed, err = r.compileSteps(processors, nil); err != nil {
 		return nil, err
 	}
 	for i := range routes {
 		c := &routes[i]
 		out := route{name: c.Name, goOn: c.Continue, discard: c.Discard}
+		r.table.Parsed(parsed)
 		if out.cond, err = r.table.Compile(c.Match); err != nil {
 			return nil, fmt.Errorf("route %q: %w", c.Name, err)
 		}
@@ -92,7 +94,7 @@ func New(processors []config.Processor, routes []config.Route, sinks map[string]
 				out.to = append(out.to, k)
 			}
 		}
-		if out.steps, err = r.compileSteps(c.Processors); err != nil {
+		if out.steps, _, err = r.compileSteps(c.Processors, parsed); err != nil {
 			return nil, fmt.Errorf("route %q: %w", c.Name, err)
 		}
 		r.routes = append(r.routes, out)
@@ -102,21 +104,28 @@ func New(processors []config.Processor, routes []config.Route, sinks map[string]
 	return r, nil
 }
 
-func (r *Router) compileSteps(list []config.Processor) ([]step, error) {
+// compileSteps compiles processors. parsed holds the keys whose texts those before them parse and remove; it returns
+// them with those of the list.
+func (r *Router) compileSteps(list []config.Processor, parsed []string) ([]step, []string, error) {
 	var out []step
+	parsed = slices.Clone(parsed)
 	for i := range list {
+		r.table.Parsed(parsed)
 		cond, err := r.table.Compile(list[i].Match)
 		if err != nil {
-			return nil, fmt.Errorf("processor %q: %w", list[i].Name, err)
+			return nil, nil, fmt.Errorf("processor %q: %w", list[i].Name, err)
 		}
 		action, err := process.New(&list[i])
 		if err != nil {
-			return nil, fmt.Errorf("processor %q: %w", list[i].Name, err)
+			return nil, nil, fmt.Errorf("processor %q: %w", list[i].Name, err)
+		}
+		if p := list[i].ParseJSON; p != nil && !p.Keep {
+			parsed = append(parsed, p.Key)
 		}
 		out = append(out, step{id: len(r.processors), cond: cond, action: action})
 		r.processors = append(r.processors, list[i].Name)
 	}
-	return out, nil
+	return out, parsed, nil
 }
 
 func compareSinks(a, b sink) int {

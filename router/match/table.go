@@ -8,6 +8,9 @@
 // The values of fields compare so: a str or bin by its text; a number or boolean by its text, in comparisons as a
 // number; a text that holds a number compares as one too. Null, maps and arrays are present and match nothing else.
 // A comparison holds only for a number: != does not hold for a field that is absent or no number.
+//
+// A json condition looks at the JSON object in the line. Of an event whose line a processor has parsed and removed
+// ([Table.Parsed]), it looks at the record's own keys first, where the parsed ones are now.
 package match
 
 import (
@@ -25,6 +28,8 @@ type Table struct {
 	attrs []string // that known looks at
 	paths []string // record paths; their indexes are the slots of a View
 	docs  []*doc
+
+	parsed []string // see [Table.Parsed]
 }
 
 // A knownTest is decided by the tag (attr empty) or an attribute.
@@ -46,7 +51,7 @@ func (k *knownTest) holds(tag string, attrs record.Attrs) bool {
 
 // A field is something in an event that tests look at.
 type field struct {
-	slots []int    // record paths; with text set, the first whose value is a text counts
+	slots []int    // record paths; with text set, the first whose value is a text counts; with doc: the same path in the record
 	text  bool     // only texts count
 	trim  bool     // a leading slash doesn't count (Docker's container names)
 	attrs []string // when the record has none: the first of these attributes
@@ -58,6 +63,7 @@ type field struct {
 type doc struct {
 	index int
 	line  *field
+	gone  []int // slots of the line whose texts processors parse and remove before
 	paths []string
 }
 
@@ -120,10 +126,18 @@ func (t *Table) line(key string) *field {
 
 func (t *Table) json(key, path string) *field {
 	line := t.line(key)
-	i := slices.IndexFunc(t.docs, func(d *doc) bool { return slices.Equal(d.line.slots, line.slots) })
+	var gone []int
+	for _, s := range line.slots {
+		if slices.Contains(t.parsed, t.paths[s]) {
+			gone = append(gone, s)
+		}
+	}
+	i := slices.IndexFunc(t.docs, func(d *doc) bool {
+		return slices.Equal(d.line.slots, line.slots) && slices.Equal(d.gone, gone)
+	})
 	if i < 0 {
 		i = len(t.docs)
-		t.docs = append(t.docs, &doc{index: i, line: line})
+		t.docs = append(t.docs, &doc{index: i, line: line, gone: gone})
 	}
 	d := t.docs[i]
 	p := slices.Index(d.paths, path)
@@ -131,8 +145,16 @@ func (t *Table) json(key, path string) *field {
 		p = len(d.paths)
 		d.paths = append(d.paths, path)
 	}
-	return &field{doc: d, path: p}
+	f := &field{doc: d, path: p}
+	if len(gone) > 0 {
+		f.slots = t.slots(path)
+	}
+	return f
 }
+
+// Parsed names the record keys whose JSON texts are parsed and removed before the conditions that are compiled from
+// now on are tested.
+func (t *Table) Parsed(keys []string) { t.parsed = keys }
 
 // PerTag reports whether any condition looks at the tag or an attribute.
 func (t *Table) PerTag() bool { return len(t.known) > 0 }

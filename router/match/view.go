@@ -1,6 +1,7 @@
 package match
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/firebreak/firebreak/internal/jsonmp"
@@ -53,12 +54,12 @@ func (n *Needs) collect(c *Cond, need []bool) {
 	if c.op != opField {
 		return
 	}
-	f := c.field
-	if f.doc != nil {
-		n.docs[f.doc.index].need(f)
-		f = f.doc.line
+	slots := c.field.slots
+	if d := c.field.doc; d != nil {
+		n.docs[d.index].need(c.field)
+		slots = append(d.line.slots[:len(d.line.slots):len(d.line.slots)], slots...)
 	}
-	for _, s := range f.slots {
+	for _, s := range slots {
 		need[s] = true
 	}
 }
@@ -90,8 +91,9 @@ type slot struct {
 }
 
 type docState struct {
-	state int8 // 0: not looked at yet
-	found [][]byte
+	state  int8 // 0: not looked at yet
+	parsed bool // and removed by a processor
+	found  [][]byte
 }
 
 const (
@@ -254,8 +256,25 @@ func (v *View) text(f *field) ([]byte, bool) {
 	return nil, false
 }
 
-// testDoc tests a key of the JSON object in the line. No test holds when the line is no such object, not even that
-// the key is absent.
+// parsed reports whether the line, which isn't there any more, was parsed: whether no text stands before one that is
+// gone.
+func (v *View) parsed(d *doc) bool {
+	if len(d.gone) == 0 {
+		return false
+	}
+	for _, s := range d.line.slots {
+		if _, ok := record.Text(v.slots[s].value); ok {
+			return false
+		}
+		if slices.Contains(d.gone, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// testDoc tests a key of the JSON object in the line, or of the record when the line was parsed. No test holds when
+// the line is no such object, not even that the key is absent.
 func (v *View) testDoc(f *field, t *test) bool {
 	need := &v.needs.docs[f.doc.index]
 	d := &v.docs[f.doc.index]
@@ -267,9 +286,15 @@ func (v *View) testDoc(f *field, t *test) bool {
 		if text, ok := v.text(f.doc.line); ok && need.finder.Find(text, d.found[:need.finder.Size()]) {
 			d.state = docObject
 		}
+		d.parsed = v.parsed(f.doc)
+	}
+	if d.parsed {
+		if value := v.slots[f.slots[0]].value; value != nil {
+			return t.msgpack(value, &v.buf)
+		}
 	}
 	if d.state == docInvalid {
-		return false
+		return d.parsed && t.absent
 	}
 	return t.json(need.finder.Value(d.found, need.at[f.path]-1), &v.buf)
 }
