@@ -20,6 +20,8 @@ type plan struct {
 	first  int // index of a route, or noRoute
 	to     []int
 	gone   int // with to empty: index of the route that discards, or noRoute
+
+	weight int // nodes of all conditions: its memory is in proportion
 }
 
 const noRoute = -1
@@ -38,8 +40,9 @@ type planRoute struct {
 }
 
 func (r *Router) newPlan(known match.Known) *plan {
-	p := &plan{first: noRoute, gone: noRoute}
+	p := &plan{first: noRoute, gone: noRoute, weight: 1}
 	p.steps, p.stepNeeds = r.planSteps(r.steps, known)
+	p.weigh(p.steps)
 	var conds []*match.Cond
 	p.direct = true
 	for i := range r.routes {
@@ -50,6 +53,8 @@ func (r *Router) newPlan(known match.Known) *plan {
 		}
 		pr := planRoute{route: rt, index: i, cond: cond}
 		pr.steps, pr.needs = r.planSteps(rt.steps, known)
+		p.weight += cond.Nodes()
+		p.weigh(pr.steps)
 		p.routes = append(p.routes, pr)
 		conds = append(conds, cond)
 		p.direct = p.direct && cond.Always() && len(pr.steps) == 0
@@ -62,6 +67,12 @@ func (r *Router) newPlan(known match.Known) *plan {
 		p.decide(len(r.sinks))
 	}
 	return p
+}
+
+func (p *plan) weigh(steps []planStep) {
+	for i := range steps {
+		p.weight += steps[i].cond.Nodes()
+	}
 }
 
 // decide fills in where the events of a direct plan go.
@@ -94,18 +105,22 @@ func (r *Router) planSteps(steps []step, known match.Known) ([]planStep, *match.
 			conds = append(conds, cond)
 		}
 	}
+	if len(out) == 0 {
+		return nil, nil
+	}
 	return out, r.table.Needs(conds...)
 }
 
 // Bounds of what is remembered. Tags come from senders.
 const (
 	maxTags   = 10_000
-	maxPlans  = 1_000
-	maxTagKey = 512 // bytes; longer ones are decided each time
+	maxWeight = 50_000 // of all plans together, about 10 MiB; a single plan may be heavier
+	maxTagKey = 512    // bytes; longer ones are decided each time
 )
 
 // plans remembers the plan for each tag, and shares one plan between the tags for which all tests have the same
-// results. Tags are kept in two generations: when the young one is full, the old one is forgotten.
+// results. Tags are kept in two generations: when the young one is full, the old one is forgotten. When the plans
+// become too heavy, everything is.
 type plans struct {
 	router *Router
 	single *plan // when no condition looks at tag or attributes
@@ -113,6 +128,7 @@ type plans struct {
 	mu         sync.RWMutex
 	young, old map[string]*plan
 	byKnown    map[string]*plan
+	weight     int // of byKnown
 }
 
 func (ps *plans) start(r *Router) {
@@ -166,8 +182,9 @@ func (ps *plans) share(known match.Known) *plan {
 	if p == nil {
 		p = ps.router.newPlan(known)
 		ps.mu.Lock()
-		if len(ps.byKnown) >= maxPlans {
-			ps.byKnown = make(map[string]*plan)
+		if ps.weight += p.weight; ps.weight > maxWeight {
+			ps.weight = p.weight
+			ps.young, ps.old, ps.byKnown = make(map[string]*plan), nil, make(map[string]*plan)
 		}
 		ps.byKnown[string(key)] = p
 		ps.mu.Unlock()

@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"testing"
 
@@ -140,27 +139,5 @@ func TestNewRefusesWhatItCannotRun(t *testing.T) {
 		if _, err := New(nil, routes, nil); err == nil {
 			t.Errorf("%s: no error", name)
 		}
-	}
-}
-
-func TestRandomTagsStayBounded(t *testing.T) {
-	var routes []config.Route
-	for i := range 12 {
-		routes = append(routes, config.Route{Name: fmt.Sprint(i), Continue: true, Match: when("tag", "", glob(fmt.Sprintf("*%x*", i))), To: []string{"a"}})
-	}
-	r, _ := newRouter(t, nil, routes, "a")
-	in := r.Intake("in")
-	data := chunkOf("", line("x"))
-	for i := range 3 * maxTags {
-		data.Tag = fmt.Sprintf("%x", uint64(i)*0x9e3779b97f4a7c15)
-		if err := in.Accept(t.Context(), []record.Chunk{data}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := len(r.plans.young) + len(r.plans.old); n > maxTags {
-		t.Errorf("%d tags are remembered", n)
-	}
-	if n := len(r.plans.byKnown); n > maxPlans {
-		t.Errorf("%d plans are remembered", n)
 	}
 }

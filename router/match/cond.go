@@ -84,6 +84,15 @@ func byCost(list []*Cond) {
 	slices.SortStableFunc(list, func(a, b *Cond) int { return a.cost() - b.cost() })
 }
 
+// Nodes returns how many tests and connectives the condition holds.
+func (c *Cond) Nodes() int {
+	n := 1
+	for _, k := range c.kids {
+		n += k.Nodes()
+	}
+	return n
+}
+
 func (c *Cond) cost() int {
 	n := 0
 	switch c.op {
