@@ -128,7 +128,7 @@ func (e *Env) maxRate(ctx context.Context) (float64, error) {
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	for k, s := range t.sinks {
-		if err := arrive(limit, s, l.SentOf(k)); err != nil {
+		if err := e.arrive(limit, s, l.SentOf(k)); err != nil {
 			return 0, fmt.Errorf("measure the maximum: %q: %w", k, err)
 		}
 	}
@@ -191,7 +191,7 @@ func (t *three) catchUp(ctx context.Context, l *sender) <-chan time.Duration {
 		defer close(done)
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
-		if arrive(ctx, t.sinks[broken], target) == nil {
+		if t.e.arrive(ctx, t.sinks[broken], target) == nil {
 			done <- time.Since(begin)
 		}
 	}()
@@ -244,7 +244,7 @@ func (t *three) settle(ctx context.Context, r *Report, name string, l *sender) e
 		for _, st := range streams {
 			sent += st.Sent
 		}
-		arrived := arrive(ctx, s, sent)
+		arrived := t.e.arrive(ctx, s, sent)
 		lost := r.arrivals(name+" "+string(k), s, streams, allSent)
 		r.must(len(lost) == 0, "%s: events of %q are missing: %v", name, k, arrived)
 		st, err := t.router.WaitStatus(ctx, func(st router.Status) bool {

@@ -79,7 +79,7 @@ func (e *Env) killAcked(ctx context.Context, r *Report, name string, mode load.M
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	stats := l.Stats()
-	arrived := arrive(limit, s, stats.Acked)
+	arrived := e.arrive(limit, s, stats.Acked)
 	st, err := up.drained(limit)
 	if err != nil {
 		return err

@@ -134,11 +134,11 @@ func (e *Env) restartAndDeliver(ctx context.Context, r *Report, up *setup, s *si
 	}
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	if err := arrive(limit, s, 1); err != nil {
+	if err := e.arrive(limit, s, 1); err != nil {
 		return err
 	}
 	begin := time.Now()
-	arrived := arrive(limit, s, l.Sent())
+	arrived := e.arrive(limit, s, l.Sent())
 	took := time.Since(begin)
 	peak := w.Stop()
 	w = nil

@@ -26,11 +26,14 @@ type Env struct {
 	Rate   float64 // events per second of the isolation scenario; 0: half of the measured maximum
 	By     string  // what the routes of the isolation scenario look at: tag (the default), tags (all on each connection), record, line
 	Faults []sink.Mode
-	Pump   []string  // command line of the minimal pump, which gets its addresses appended; nil: not compared
-	Output string    // additional YAML for each output, such as `workers: 2`
-	Buffer string    // YAML of the buffers, instead of each scenario's own, such as `sync: always`
-	Log    io.Writer // gets the routers' logs; may be nil
-	Say    func(format string, args ...any)
+	Pump   []string // command line of the minimal pump, which gets its addresses appended; nil: not compared
+	Output string   // additional YAML for each output, such as `workers: 2`
+	Buffer string   // YAML of the buffers, instead of each scenario's own, such as `sync: always`
+	// Patience is how long a scenario waits for events when none come, before it calls them missing; 10 s.
+	Patience time.Duration
+
+	Log io.Writer // gets the routers' logs; may be nil
+	Say func(format string, args ...any)
 }
 
 // A Func is a scenario. Its error says that it could not be run; what it found wrong is in the report.
@@ -52,6 +55,9 @@ func Run(ctx context.Context, name string, e *Env) (*Report, error) {
 	}
 	if e.Scale <= 0 {
 		e.Scale = 1
+	}
+	if e.Patience <= 0 {
+		e.Patience = 10 * time.Second
 	}
 	if e.Say == nil {
 		e.Say = func(string, ...any) {}
@@ -167,7 +173,7 @@ func (s *setup) drained(ctx context.Context, names ...string) (router.Status, er
 
 // reopened waits until the destination knows again what it was offered before a restart. False: it has forgotten.
 func (s *setup) reopened(ctx context.Context, name string) (router.Destination, bool) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, s.e.Patience)
 	defer cancel()
 	st, err := s.router.WaitStatus(ctx, func(st router.Status) bool {
 		d, _ := st.Destination(name)
@@ -214,11 +220,11 @@ func (s *sender) cut() {
 	<-s.done
 }
 
-// arrive waits for n different events, as long as more come at least every 10 s.
-func arrive(ctx context.Context, s *sink.Sink, n uint64) error {
+// arrive waits for n different events, as long as more come now and then.
+func (e *Env) arrive(ctx context.Context, s *sink.Sink, n uint64) error {
 	for {
 		had := s.Counts().Events
-		quiet, cancel := context.WithTimeout(ctx, 10*time.Second)
+		quiet, cancel := context.WithTimeout(ctx, e.Patience)
 		err := s.WaitEvents(quiet, n)
 		cancel()
 		if err == nil || ctx.Err() != nil || s.Counts().Events == had {

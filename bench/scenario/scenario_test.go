@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/firebreak/firebreak/bench/load"
 	"github.com/firebreak/firebreak/bench/sink"
@@ -26,10 +27,11 @@ func build(t *testing.T) string {
 }
 
 func env(t *testing.T, binary string) *Env {
-	return &Env{Binary: binary, Dir: t.TempDir(), Scale: 0.01, Rate: 20_000, Faults: []sink.Mode{sink.Refuse, sink.AcceptNotRead}, Say: t.Logf}
+	return &Env{Binary: binary, Dir: t.TempDir(), Scale: 0.01, Rate: 20_000, Faults: []sink.Mode{sink.AcceptNotRead}, Say: t.Logf}
 }
 
 func TestTheShippedBinaryKeepsItsPromises(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
@@ -56,11 +58,13 @@ func TestTheShippedBinaryKeepsItsPromises(t *testing.T) {
 
 // The scenarios find what is broken: with buffers in memory kill -9 loses what was acked, and SIGTERM what is left.
 func TestAVolatileBufferIsFoundOut(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	for _, name := range []string{"kill", "sigterm"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			e := env(t, binary)
-			e.Buffer = "type: memory"
+			e.Buffer, e.Patience = "type: memory", 3*time.Second
 			r, _ := Run(t.Context(), name, e)
 			if r == nil || !strings.Contains(strings.Join(r.Problems, "\n"), "missing") {
 				t.Errorf("%+v: no missing events", r)
@@ -71,10 +75,11 @@ func TestAVolatileBufferIsFoundOut(t *testing.T) {
 
 // A clients' wait shows: with on_full: block the dead destination holds up those who send to it.
 func TestABlockedClientIsFoundOut(t *testing.T) {
+	t.Parallel()
 	e := env(t, build(t))
 	e.Buffer = "type: memory, max_bytes: 1MiB, on_full: block"
 	e.Faults = []sink.Mode{sink.Refuse}
-	e.Scale = 0.2
+	e.Scale, e.Rate = 0.3, 300_000 // sockets hold several MiB
 	r, err := Run(t.Context(), "isolation", e)
 	if err != nil {
 		t.Fatal(err)

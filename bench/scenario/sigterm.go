@@ -90,7 +90,7 @@ func (e *Env) afterSigterm(ctx context.Context, r *Report, name string, up *setu
 		return err
 	}
 	for k, s := range sinks {
-		arrived := arrive(limit, s, l.SentOf(k))
+		arrived := e.arrive(limit, s, l.SentOf(k))
 		r.must(len(r.arrivals(name+" "+string(k), s, only(l.Streams(), k), allSent)) == 0, "%s: events of %s are missing: %v", name, k, arrived)
 		r.must(s.Counts().Duplicates == 0, "%s: %d events of %s came twice", name, s.Counts().Duplicates, k)
 	}

@@ -79,7 +79,7 @@ func (e *Env) fullSpeed(ctx context.Context, r *Report, name string, pid int, ad
 	taken := time.Since(begin)
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	arrived := arrive(limit, s, l.Sent())
+	arrived := e.arrive(limit, s, l.Sent())
 	took := time.Since(begin)
 	peak := w.Stop()
 	after, err := proc.Read(pid)

@@ -50,7 +50,7 @@ func Steady(ctx context.Context, e *Env) (*Report, error) {
 	l.finish(10 * time.Second)
 	limit, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	arrived := arrive(limit, s, l.Sent())
+	arrived := e.arrive(limit, s, l.Sent())
 
 	cpu := (after.CPU() - before.CPU()).Seconds()
 	add(r, name, "events per second", float64(n)/took.Seconds(), "1/s")
