@@ -206,7 +206,7 @@ type PatternKind uint8
 
 // The kinds of patterns.
 const (
-	Glob    PatternKind = iota // * any run, ? any one character; without those: equality. Numbers and booleans compare by their text.
+	Glob    PatternKind = iota // * any run, ? any one character; without those: equality. Numbers compare by value or text, booleans by text.
 	Regex                      // /…/, and every pattern of `line`
 	Present                    // true
 	Absent                     // false

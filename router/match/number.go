@@ -1,6 +1,7 @@
 package match
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math"
 	"strconv"
@@ -8,35 +9,78 @@ import (
 	"github.com/firebreak/firebreak/internal/mp"
 )
 
+// A num is a number. Whole ones below 2^64 are held exactly, so that 64-bit ids differ when their last digits do.
+type num struct {
+	whole, neg bool
+	size       uint64  // with whole: without the sign
+	float      float64 // otherwise
+}
+
+func wholeNum(neg bool, size uint64) num { return num{whole: true, neg: neg && size > 0, size: size} }
+
+func floatNum(f float64) num {
+	if math.Trunc(f) == f && math.Abs(f) < 1<<64 {
+		return wholeNum(f < 0, uint64(math.Abs(f)))
+	}
+	return num{float: f}
+}
+
+func (a num) value() float64 {
+	switch {
+	case !a.whole:
+		return a.float
+	case a.neg:
+		return -float64(a.size)
+	}
+	return float64(a.size)
+}
+
+// compare returns -1, 0 or 1 for a below, equal to or above b.
+func (a num) compare(b num) int {
+	if !a.whole || !b.whole {
+		return cmp.Compare(a.value(), b.value())
+	}
+	if a.neg != b.neg {
+		if a.neg {
+			return -1
+		}
+		return 1
+	}
+	if a.neg {
+		a, b = b, a
+	}
+	return cmp.Compare(a.size, b.size)
+}
+
 // parseNumber reads a decimal number: digits with an optional sign, fraction and exponent, and nothing around it.
-func parseNumber(text []byte) (float64, bool) {
+func parseNumber(text []byte) (num, bool) {
 	i := 0
 	if i < len(text) && (text[i] == '-' || text[i] == '+') {
 		i++
 	}
 	sign := i
+	n := uint64(0)
 	for i < len(text) && text[i]-'0' < 10 {
+		n = n*10 + uint64(text[i]-'0')
 		i++
 	}
 	if i == sign {
-		return 0, false
+		return num{}, false
 	}
-	if i == len(text) && i-sign <= 15 { // exact in a float64
-		n := 0.0
-		for _, c := range text[sign:] {
-			n = n*10 + float64(c-'0')
+	if i == len(text) {
+		if i-sign <= 19 { // below 2^64
+			return wholeNum(text[0] == '-', n), true
 		}
-		if text[0] == '-' {
-			n = -n
+		if n, err := strconv.ParseUint(asString(text[sign:]), 10, 64); err == nil {
+			return wholeNum(text[0] == '-', n), true
 		}
-		return n, true
 	}
 	if i < len(text) && text[i] == '.' {
 		start := i + 1
 		for i = start; i < len(text) && text[i]-'0' < 10; i++ {
 		}
 		if i == start {
-			return 0, false
+			return num{}, false
 		}
 	}
 	if i < len(text) && text[i]|0x20 == 'e' {
@@ -48,28 +92,31 @@ func parseNumber(text []byte) (float64, bool) {
 		for ; i < len(text) && text[i]-'0' < 10; i++ {
 		}
 		if i == start {
-			return 0, false
+			return num{}, false
 		}
 	}
 	if i < len(text) {
-		return 0, false
+		return num{}, false
 	}
-	n, _ := strconv.ParseFloat(asString(text), 64) // beyond the range: infinite, which compares well
-	return n, true
+	f, _ := strconv.ParseFloat(asString(text), 64) // beyond the range: infinite, which compares well
+	return floatNum(f), true
 }
 
 // number returns the number that an encoded integer or float holds.
-func number(v []byte) (float64, bool) {
+func number(v []byte) (num, bool) {
 	if n, _, err := mp.Int(v); err == nil {
-		return float64(n), true
+		if n < 0 {
+			return wholeNum(true, -uint64(n)), true
+		}
+		return wholeNum(false, uint64(n)), true
 	}
-	if n, _, err := mp.Float(v); err == nil {
-		return n, true
+	if f, _, err := mp.Float(v); err == nil {
+		return floatNum(f), !math.IsNaN(f)
 	}
 	if v[0] == 0xcf && len(v) >= 9 { // above the largest int64
-		return float64(binary.BigEndian.Uint64(v[1:])), true
+		return wholeNum(false, binary.BigEndian.Uint64(v[1:])), true
 	}
-	return 0, false
+	return num{}, false
 }
 
 // appendNumber appends the text of an encoded number as JSON would write it.

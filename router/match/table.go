@@ -6,8 +6,9 @@
 // one goroutine.
 //
 // The values of fields compare so: a str or bin by its text; a number or boolean by its text, in comparisons as a
-// number; a text that holds a number compares as one too. Null, maps and arrays are present and match nothing else.
-// A comparison holds only for a number: != does not hold for a field that is absent or no number.
+// number; a text that holds a number compares as one too. A number equals a pattern that is a number by its value: 500
+// is 500.0. Whole numbers compare exactly up to 64 bits. Null, maps and arrays are present and match nothing else. A
+// comparison holds only for a number: != does not hold for a field that is absent or no number, such as NaN.
 //
 // A json condition looks at the JSON object in the line. Of an event whose line a processor has parsed and removed
 // ([Table.Parsed]), it looks at the record's own keys first, where the parsed ones are now.

@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/firebreak/firebreak/config"
@@ -13,6 +14,7 @@ import (
 type test struct {
 	present, absent bool
 	equal           []string
+	numbers         []num // those of equal that are numbers: 500 is 500.0, too, where the value is a number
 	globs           []glob
 	regexes         []regex
 	compares        []compare
@@ -20,8 +22,11 @@ type test struct {
 
 type compare struct {
 	op string
-	to float64
+	to num
 }
+
+// oddNumber fits numbers that are meant as text: 007, +1.
+var oddNumber = regexp.MustCompile(`^([+]|-?0[0-9])`)
 
 func newTest(patterns []config.Pattern) (*test, error) {
 	t := &test{}
@@ -37,6 +42,9 @@ func newTest(patterns []config.Pattern) (*test, error) {
 				t.globs = append(t.globs, newGlob(p.Text))
 			} else {
 				t.equal = append(t.equal, p.Text)
+				if n, ok := parseNumber([]byte(p.Text)); ok && !oddNumber.MatchString(p.Text) {
+					t.numbers = append(t.numbers, n)
+				}
 			}
 		case config.Regex:
 			if p.Regexp == nil {
@@ -49,7 +57,11 @@ func newTest(patterns []config.Pattern) (*test, error) {
 			default:
 				return nil, fmt.Errorf("compile pattern %q: unknown comparison %q", p.Text, p.Op)
 			}
-			t.compares = append(t.compares, compare{op: p.Op, to: p.Number})
+			to, ok := parseNumber([]byte(strings.TrimSpace(strings.TrimPrefix(p.Text, p.Op))))
+			if !ok {
+				to = floatNum(p.Number)
+			}
+			t.compares = append(t.compares, compare{op: p.Op, to: to})
 		default:
 			return nil, fmt.Errorf("compile pattern %q: unknown kind %d", p.Text, p.Kind)
 		}
@@ -104,22 +116,32 @@ func (t *test) anyText(b []byte) bool {
 
 func (t *test) readsText() bool { return len(t.equal)+len(t.globs)+len(t.regexes) > 0 }
 
-func (t *test) anyCompare(n float64) bool {
+// anyNumber tests a value that is a number, beside its text.
+func (t *test) anyNumber(n num) bool {
+	for _, to := range t.numbers {
+		if n.compare(to) == 0 {
+			return true
+		}
+	}
+	return t.anyCompare(n)
+}
+
+func (t *test) anyCompare(n num) bool {
 	for _, c := range t.compares {
 		ok := false
-		switch c.op {
+		switch x := n.compare(c.to); c.op {
 		case "==":
-			ok = n == c.to
+			ok = x == 0
 		case "!=":
-			ok = n != c.to
+			ok = x != 0
 		case "<":
-			ok = n < c.to
+			ok = x < 0
 		case "<=":
-			ok = n <= c.to
+			ok = x <= 0
 		case ">":
-			ok = n > c.to
+			ok = x > 0
 		case ">=":
-			ok = n >= c.to
+			ok = x >= 0
 		}
 		if ok {
 			return true
@@ -156,7 +178,7 @@ func (t *test) msgpack(v []byte, buf *[]byte) bool {
 			return true
 		}
 	}
-	return t.anyCompare(n)
+	return t.anyNumber(n)
 }
 
 func (t *test) word(v bool) bool {
@@ -188,6 +210,16 @@ func (t *test) json(v []byte, buf *[]byte) bool {
 		return t.text(text)
 	case '{', '[', 'n':
 		return false
+	case 't', 'f':
+		return t.anyText(v)
 	}
-	return t.text(v)
+	if t.anyText(v) {
+		return true
+	}
+	if len(t.numbers)+len(t.compares) > 0 {
+		if n, ok := parseNumber(v); ok {
+			return t.anyNumber(n)
+		}
+	}
+	return false
 }

@@ -102,7 +102,7 @@ func TestParseNumber(t *testing.T) {
 		"0": 0, "500": 500, "-5": -5, "+5": 5, "007": 7, "1.5": 1.5, "-1e3": -1000, "1E-2": .01, "123456789012345678901234567890": 123456789012345678901234567890,
 		"1e999": math.Inf(1), "999999999999999": 999999999999999,
 	} {
-		if got, ok := parseNumber([]byte(text)); !ok || got != want {
+		if got, ok := parseNumber([]byte(text)); !ok || got.value() != want {
 			t.Errorf("parseNumber(%q) = %v, %v; want %v", text, got, ok, want)
 		}
 	}
