@@ -7,11 +7,23 @@ import (
 	"github.com/firebreak/firebreak/internal/mp"
 )
 
-// maxAnswer bounds one answer of a server, in bytes. Acknowledgements of ours take about 32.
-const maxAnswer = 4 << 10
+const (
+	// maxAnswer bounds one answer of a server, in bytes. Acknowledgements of ours take about 32.
+	maxAnswer = 4 << 10
+	// maxStray bounds the answers that nothing waits for, in bytes.
+	maxStray = 64 << 10
+	// tlsAlert starts what a TLS server says to a client that speaks plainly (RFC 8446 section 5.1).
+	tlsAlert = 0x15
+)
 
-// errHelo says that the server starts with a handshake that it was not expected to want.
-var errHelo = errors.New("server asks for a shared-key handshake")
+var (
+	// errHelo says that the server starts with a handshake that it was not expected to want.
+	errHelo = errors.New("server asks for a shared-key handshake")
+	// errTLS says that the server answers in TLS.
+	errTLS = errors.New("server answers with a TLS alert")
+	// errForeign says that no forward server answers so.
+	errForeign = errors.New("not an answer of the forward protocol")
+)
 
 // parseAck reads the answer that b starts with and returns its size and the id in it; the id is nil for a keep-alive.
 // An incomplete answer gives [mp.ErrShort]. The answer is {"ack": id}, in which other keys are ignored.
@@ -30,9 +42,11 @@ func parseAck(b []byte) (id []byte, size int, err error) {
 				return nil, 0, errHelo
 			}
 		}
-		return nil, 0, errors.New("read acknowledgement: answer is an array")
+		return nil, 0, fmt.Errorf("read acknowledgement: answer is an array: %w", errForeign)
+	case b[0] == tlsAlert:
+		return nil, 0, errTLS
 	case !mp.IsMap(b[0]):
-		return nil, 0, fmt.Errorf("read acknowledgement: answer starts with byte %#02x", b[0])
+		return nil, 0, fmt.Errorf("read acknowledgement: answer starts with byte %#02x: %w", b[0], errForeign)
 	}
 	pairs, i, err := mp.MapHeader(b)
 	for ; pairs > 0 && err == nil; pairs-- {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -33,6 +34,8 @@ type conn struct {
 	flight []*message // what is being sent
 	next   int        // index in flight where the next acknowledgement is expected
 	left   int        // how many are not acknowledged
+	stray  int        // bytes of answers that nothing waited for, since the last that something did
+	other  string     // the last id that is not of a message in flight
 	err    error      // why reading ended
 	buf    []byte     // read but not parsed, only for the reader
 }
@@ -96,7 +99,11 @@ func (o *output) prepare(ctx context.Context, c *conn) error {
 		}
 		t := tls.Client(c.raw, conf)
 		if err := t.HandshakeContext(ctx); err != nil {
-			return fmt.Errorf("do TLS handshake: %w", err)
+			err = fmt.Errorf("do TLS handshake: %w", err)
+			if hungUp(err) || silent(err) {
+				return &outputs.Error{Err: err, Hint: "check that the server speaks TLS on this port"}
+			}
+			return err
 		}
 		c.net = t
 	}
@@ -197,8 +204,8 @@ func (c *conn) readAcks() error {
 			if errors.Is(err, mp.ErrShort) {
 				break
 			}
-			if err == nil && id != nil {
-				err = c.acknowledge(id)
+			if err == nil {
+				err = c.acknowledge(id, n)
 			}
 			if err != nil {
 				return err
@@ -211,24 +218,31 @@ func (c *conn) readAcks() error {
 		}
 		n, err := c.net.Read(c.buf[len(c.buf):cap(c.buf)])
 		c.buf = c.buf[:len(c.buf)+n]
+		if n == 0 && errors.Is(err, io.EOF) {
+			return fmt.Errorf("server closed the connection: %w", err)
+		}
 		if n == 0 && err != nil {
 			return err
 		}
 	}
 }
 
-// acknowledge marks the message with this id. They may come in any order; usually it is the order of sending.
-func (c *conn) acknowledge(id []byte) error {
-	if !c.server.o.opts.Ack {
-		return nil // not asked for, but harmless
-	}
+// acknowledge marks the message with the id of an answer of size bytes. They may come in any order; usually it is the
+// order of sending. What nothing waits for (a keep-alive without an id, an acknowledgement that comes twice) does no
+// harm, but there is a bound.
+func (c *conn) acknowledge(id []byte, size int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	known := id == nil
 	for i := range c.flight {
 		k := (c.next + i) % len(c.flight)
-		if m := c.flight[k]; m.state == waiting && string(m.id[:]) == string(id) {
+		m := c.flight[k]
+		if string(m.id[:]) != string(id) {
+			continue
+		}
+		if m.state == waiting {
 			m.state = done
-			c.next = k + 1
+			c.next, c.stray = k+1, 0
 			c.left--
 			select {
 			case c.wake <- struct{}{}:
@@ -236,8 +250,16 @@ func (c *conn) acknowledge(id []byte) error {
 			}
 			return nil
 		}
+		known = true
+		break
 	}
-	return fmt.Errorf("read acknowledgement: id %.40q is not of a message on this connection", id)
+	if !known {
+		c.other = string(id[:min(len(id), 40)])
+	}
+	if c.stray += size; c.stray > maxStray {
+		return fmt.Errorf("read acknowledgement: %d bytes of answers that nothing waits for", c.stray)
+	}
+	return nil
 }
 
 // close ends the connection, whatever it is doing.

@@ -15,7 +15,7 @@ import (
 )
 
 // errNoAck says that everything was written and an acknowledgement is overdue.
-var errNoAck = errors.New("no acknowledgement came in time")
+var errNoAck = errors.New("no acknowledgement")
 
 const noAckHint = "the server takes events but sends no acknowledgement: check that it supports require_ack_response, or set `ack: false`"
 
@@ -37,6 +37,10 @@ func explain(err error) outputs.Error {
 		return outputs.Error{Class: outputs.NoAck, Hint: noAckHint, Err: err}
 	case errors.Is(err, errHelo):
 		return outputs.Error{Class: outputs.Held, Hint: "set shared_key (and username and password, if it asks for a user)", Err: err}
+	case errors.Is(err, errTLS):
+		return outputs.Error{Class: outputs.Held, Hint: "the server speaks TLS on this port: add `tls: {}`, or check the port", Err: err}
+	case errors.Is(err, errForeign):
+		return outputs.Error{Hint: "check that the address is that of a forward server", Err: err}
 	case errors.As(err, &record):
 		return outputs.Error{Class: outputs.Held, Hint: "the server doesn't speak TLS on this port: check the port, or remove tls", Err: err}
 	case errors.As(err, &host):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 )
@@ -111,6 +112,7 @@ func (c *conn) begin(list []*message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flight, c.next, c.left = list, 0, len(list)
+	c.stray, c.other = 0, ""
 	select {
 	case <-c.wake:
 	default:
@@ -151,15 +153,25 @@ func (c *conn) await(ctx context.Context, timeout time.Duration) error {
 				c.timer.Reset(timeout)
 			case <-c.ended:
 			case <-c.timer.C:
-				return fmt.Errorf("%w: %d messages wait for %v", errNoAck, left, timeout)
+				return c.overdue("within " + timeout.String())
 			case <-ctx.Done():
 				if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-					return fmt.Errorf("%w: %d messages wait at the end of the attempt", errNoAck, left)
+					return c.overdue("until the end of the attempt")
 				}
 				return ctx.Err()
 			}
 		}
 	}
+}
+
+// overdue says how many messages wait for their acknowledgement, and since when.
+func (c *conn) overdue(when string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.other != "" {
+		return fmt.Errorf("%w of %d messages %s, but one of %q", errNoAck, c.left, when, c.other)
+	}
+	return fmt.Errorf("%w of %d messages %s", errNoAck, c.left, when)
 }
 
 // why returns what the reader found, when it says more than the error of a write: what the server sent before it hung
@@ -174,7 +186,7 @@ func (c *conn) why(err error) error {
 	case <-c.ended:
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.err != nil && !hungUp(c.err) {
+		if c.err != nil && (!hungUp(c.err) || errors.Is(err, net.ErrClosed)) { // closed by the reader, after that
 			return c.err
 		}
 	case <-c.timer.C:
