@@ -20,7 +20,7 @@ var ErrInvalid = errors.New("text is not JSON or nests too deeply")
 // digits); a number beyond a float64 becomes a str with its digits. Strings become str, byte for byte where there is
 // no escape. Duplicate keys are kept: readers count the last one. After an error nothing is appended.
 //
-// The msgpack form is at most 2.5 times as long as the text.
+// The msgpack form is at most 2.5 times as long as the text, and 2 bytes.
 func Append(dst, text []byte) ([]byte, error) {
 	out, i := appendValue(dst, text, skipSpace(text, 0), MaxDepth)
 	if i < 0 || skipSpace(text, i) != len(text) {

@@ -180,7 +180,7 @@ func FuzzAgainstEncodingJSON(f *testing.F) {
 			if n, err := mp.Skip(packed); err != nil || n != len(packed) {
 				t.Fatalf("Append(%q) = % x: %d, %v", text, packed, n, err)
 			}
-			if len(packed) > 5*len(text)/2+1 {
+			if len(packed) > 5*len(text)/2+2 { // "0.0" becomes 9
 				t.Fatalf("%d bytes became %d", len(text), len(packed))
 			}
 		}
