@@ -25,6 +25,7 @@ const (
 type admin struct {
 	a       *Agent
 	srv     *http.Server
+	retry   time.Duration
 	serving sync.WaitGroup
 
 	mu     sync.Mutex
@@ -34,7 +35,7 @@ type admin struct {
 
 // newAdmin listens. An address that is taken is a warning, and tried again while the router runs.
 func newAdmin(a *Agent) *admin {
-	ad := &admin{a: a}
+	ad := &admin{a: a, retry: adminRetry}
 	if a.cfg.Admin == "" || a.cfg.Admin == "off" {
 		return ad
 	}
@@ -118,7 +119,7 @@ func (ad *admin) start(ctx context.Context) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(adminRetry):
+			case <-time.After(ad.retry):
 			}
 			if ad.listen() == nil {
 				ad.a.log.Info("the admin address is free: health, metrics and status are there", zap.String("admin", ad.addr()))
