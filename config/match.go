@@ -52,11 +52,18 @@ func (l *loader) match(n *node, path, lineKey string) *Match {
 	}
 	m := &Match{Pos: n.pos}
 	if n.kind != mappingNode {
-		l.problem(n.pos, fmt.Sprintf("%s: expected conditions such as { container: \"api-*\" }, found %s", path, n.found()), "")
+		hint := ""
+		if n.kind == sequenceNode {
+			hint = "for conditions of which one is enough write match: { any: [ { … }, { … } ] }"
+		}
+		l.problem(n.pos, fmt.Sprintf("%s: expected conditions such as { container: \"api-*\" }, found %s", path, n.found()), hint)
 		return m
 	}
 	if len(n.pairs) == 0 {
 		l.problem(n.pos, path+" holds no condition", "leave it out to match everything")
+	}
+	if len(n.pairs) == 1 && n.pairs[0].key == "line_key" {
+		l.problem(n.pos, path+" holds no condition beside line_key", "add line: REGEX or json: { KEY: PATTERN }, which look at that key")
 	}
 	lineKey = l.lineKey(n, lineKey)
 	for _, p := range n.pairs {
@@ -70,15 +77,17 @@ func (l *loader) match(n *node, path, lineKey string) *Match {
 			l.pathTests(m, p.key, p, at, "", lineKey)
 		case p.key == "any":
 			m.Any = l.matches(p.value, at, lineKey)
+			if p.value.kind == mappingNode && len(m.Any) == 1 && m.Any[0].conditions() > 1 {
+				l.problem(p.value.pos, at+": one mapping holds only when all its keys do", "write a list: any: [ { … }, { … } ]")
+			}
 		case p.key == "not":
 			m.Not = l.matches(p.value, at, lineKey)
 		case p.key == "line_key":
 		case slices.Contains(matchKeys, p.key):
-			t := Test{Pos: p.keyPos, Field: p.key, Patterns: l.patterns(p.value, at, p.key == "line")}
+			t := Test{Pos: p.keyPos, Field: p.key, Patterns: l.patterns(p.value, at, p.key, "")}
 			if p.key == "line" {
 				t.LineKey = lineKey
 			}
-			l.checkContainer(p.value, t, at)
 			m.Tests = append(m.Tests, t)
 		default:
 			hint := otherNames[p.key]
@@ -89,18 +98,6 @@ func (l *loader) match(n *node, path, lineKey string) *Match {
 		}
 	}
 	return m
-}
-
-// checkContainer reports names with the slash that Docker's API puts before them: it is gone from events.
-func (l *loader) checkContainer(n *node, t Test, at string) {
-	if t.Field != "container" {
-		return
-	}
-	for _, p := range t.Patterns {
-		if p.Kind == Glob && strings.HasPrefix(p.Text, "/") {
-			l.problem(n.pos, at+": names of containers have no / before them here", "leave it out")
-		}
-	}
 }
 
 // matches reads what any and not hold: a list of conditions, or a single one.
@@ -140,7 +137,10 @@ func (l *loader) pathTests(m *Match, field string, p pair, at, prefix, lineKey s
 		case nullNode:
 			l.problem(in.keyPos, inAt+" has no pattern", "write true to ask whether it is there")
 		default:
-			t := Test{Pos: in.keyPos, Field: field, Path: path, Patterns: l.patterns(in.value, inAt, false)}
+			if strings.ContainsAny(in.key, "[]") {
+				l.warn(in.keyPos, inAt+": keys in lists can't be named, [ and ] are part of the key here", "for text of the line write line: REGEX")
+			}
+			t := Test{Pos: in.keyPos, Field: field, Path: path, Patterns: l.patterns(in.value, inAt, field, path)}
 			if field == "json" {
 				t.LineKey = lineKey
 			}

@@ -18,8 +18,9 @@ var (
 	numeral   = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 )
 
-// patterns reads the right side of a condition: one pattern, or a list of which any may hold.
-func (l *loader) patterns(n *node, path string, line bool) []Pattern {
+// patterns reads the right side of a condition on a field and the key in it: one pattern, or a list of which any may
+// hold.
+func (l *loader) patterns(n *node, path, field, key string) []Pattern {
 	items := []*node{n}
 	if n.kind == sequenceNode {
 		items = n.items
@@ -41,14 +42,15 @@ func (l *loader) patterns(n *node, path string, line bool) []Pattern {
 		if !ok {
 			continue
 		}
-		if p, w := parsePattern(text, item.plain && text == item.text, line); w != nil {
-			l.problem(item.pos, path+": "+item.found()+" "+w.message, w.hint)
+		if p, w := parsePattern(text, item.plain && text == item.text, field == "line"); w != nil {
+			l.problem(item.pos, path+": "+item.found()+" "+l.hide(w.message), l.hide(w.hint))
 		} else {
-			if line && p.Kind == Regex && len(text) > 2 && text[0] == '/' && text[len(text)-1] == '/' {
-				l.warn(item.pos, path+": the slashes are part of this pattern, because line is always a regex", "leave them out; write [/] for a slash that is meant")
-			}
+			l.checkPattern(item, path, field, key, p)
 			out = append(out, p)
 		}
+	}
+	if n.kind == sequenceNode && coverAll(out) {
+		l.problem(n.pos, path+": every number fulfils one of these comparisons, and one is enough", rangeHint)
 	}
 	return out
 }
@@ -70,6 +72,9 @@ func parsePattern(text string, plain, line bool) (Pattern, *wrong) {
 	if len(text) >= 2 && text[0] == '/' && text[len(text)-1] == '/' {
 		return parseRegex(text, text[1:len(text)-1])
 	}
+	if m := otherOp.FindStringSubmatch(text); m != nil && numeral.MatchString(m[2]) {
+		return Pattern{}, &wrong{"is no comparison", fmt.Sprintf("write %q; the operators are == != < <= > >=", ownOp[m[1]]+" "+m[2])}
+	}
 	if m := compareOp.FindStringSubmatch(text); m != nil {
 		if numeral.MatchString(m[2]) {
 			x, err := strconv.ParseFloat(m[2], 64)
@@ -77,6 +82,9 @@ func parsePattern(text string, plain, line bool) (Pattern, *wrong) {
 				return Pattern{}, &wrong{"compares with a number that is too large", ""}
 			}
 			return Pattern{Kind: Compare, Text: text, Op: m[1], Number: x}, nil
+		}
+		if strings.ContainsAny(m[2], "<>") {
+			return Pattern{}, &wrong{"is more than one comparison", rangeHint}
 		}
 		if m[2] != strings.TrimPrefix(text, m[1]) || m[1] == "==" || m[1] == "!=" {
 			return Pattern{}, &wrong{"compares with something that is not a number", "for text write a glob or a /regex/, with `not:` around it for the opposite"}
