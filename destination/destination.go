@@ -11,6 +11,7 @@
 package destination
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -23,14 +24,14 @@ import (
 	"github.com/firebreak/firebreak/record"
 )
 
-// Options are the parts of a destination. All are needed but Dead.
+// Options are the parts of a destination. All are needed but Dead, Pool and Log; parts of Retry that are 0 get defaults.
 type Options struct {
 	Name    string
 	Buffer  buffer.Buffer
 	Output  outputs.Output
 	Blocks  bool        // the buffer's policy is to wait for room
 	Dead    DeadLetters // nil: dead letters can't be kept and are shed
-	Workers int         // at least 1
+	Workers int         // requests at the same time, 1 to 64
 	Retry   Retry
 	Pool    *Pool
 	Log     *zap.Logger
@@ -38,12 +39,12 @@ type Options struct {
 
 // Retry is how failed attempts are repeated.
 type Retry struct {
-	Initial time.Duration // largest wait before the first repetition
-	Max     time.Duration // largest wait between attempts
-	Timeout time.Duration // deadline of one attempt
+	Initial time.Duration // largest wait before the first repetition; 500 ms
+	Max     time.Duration // largest wait between attempts; 30 s
+	Timeout time.Duration // deadline of one attempt; 1 min
 }
 
-// DeadLetters keeps events that were given up. Append returns when they are kept.
+// DeadLetters keeps events that were given up. Append returns when they are kept. It isn't called concurrently.
 type DeadLetters interface {
 	Append(c record.Chunk, reason, detail string) error
 }
@@ -54,7 +55,7 @@ type Destination struct {
 	buf   buffer.Buffer
 	out   outputs.Output
 	shape outputs.Shape
-	dead  DeadLetters
+	dead  *cemetery
 	pool  *Pool
 	log   *zap.Logger
 
@@ -68,22 +69,24 @@ type Destination struct {
 	counts   counts
 }
 
-// Reasons for dead letters that destinations give by themselves.
-const (
-	ReasonEncode   = "encode"   // the output can't encode the event
-	ReasonRejected = "rejected" // the event fails again and again on servers that take others
-	// reasonUnkept is a reason for shedding: a dead letter that could not be kept.
-	reasonUnkept = "dead_letter_unkept"
-)
-
 // New builds a destination. Nothing runs before Run.
 func New(o Options) *Destination {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	r := &o.Retry
+	r.Initial, r.Max = cmp.Or(r.Initial, 500*time.Millisecond), cmp.Or(r.Max, 30*time.Second)
+	r.Timeout = cmp.Or(r.Timeout, time.Minute)
 	d := &Destination{
-		name: o.Name, buf: o.Buffer, out: o.Output, shape: o.Output.Shape(), dead: o.Dead, pool: o.Pool, log: o.Log,
-		workers: max(o.Workers, 1), blocks: o.Blocks, timeout: o.Retry.Timeout,
+		name: o.Name, buf: o.Buffer, out: o.Output, shape: o.Output.Shape(), dead: newCemetery(o.Dead), pool: o.Pool, log: o.Log,
+		workers: min(max(o.Workers, 1), maxWorkers), blocks: o.Blocks, timeout: r.Timeout,
 		draining: make(chan struct{}),
 	}
-	d.gate = newGate(o.Retry, o.Log)
+	d.shape.MaxBytes = cmp.Or(d.shape.MaxBytes, 1<<20)
+	if d.pool == nil {
+		d.pool = NewPool()
+	}
+	d.gate = newGate(*r, o.Log)
 	return d
 }
 
@@ -98,39 +101,18 @@ func (d *Destination) Append(ctx context.Context, chunks []record.Chunk) error {
 	return d.buf.Append(ctx, chunks)
 }
 
-// Reject gives chunks straight to the dead letters.
-func (d *Destination) Reject(_ context.Context, chunks []record.Chunk, reason string) error {
-	for i := range chunks {
-		fate, why := d.bury(chunks[i], reason, "")
-		d.buf.Account(chunks[i].Events, fate, why)
-	}
-	return nil
-}
-
-// bury keeps a dead letter and says what its fate is.
-func (d *Destination) bury(c record.Chunk, reason, detail string) (buffer.Fate, string) {
-	if d.dead == nil {
-		return buffer.Shed, reasonUnkept
-	}
-	if err := d.dead.Append(c, reason, detail); err != nil {
-		d.counts.note(fmt.Sprintf("keep dead letters: %v", err))
-		return buffer.Shed, reasonUnkept
-	}
-	return buffer.DeadLettered, reason
-}
-
 // Run delivers until ctx ends or the buffer is closed. Requests in flight end with ctx; what they did not deliver
-// stays in the buffer.
+// stays in the buffer. Run returns when they have returned: an output that doesn't obey its context keeps it waiting,
+// because what it was given is borrowed. Who can't wait leaves it alone, and loses nothing but time.
 func (d *Destination) Run(ctx context.Context) {
-	var wg sync.WaitGroup
 	if d.workers == 1 {
-		w := newWorker(d, d.buf)
-		w.run(ctx)
+		newWorker(d, d.buf).run(ctx)
 		return
 	}
-	shards := newShards(d.buf, d.workers)
-	for i := range shards.list {
-		wg.Go(func() { newWorker(d, shards.list[i]).run(ctx) })
+	shards := newShards(d.buf, d.workers, d.shape.MaxBytes)
+	var wg sync.WaitGroup
+	for _, s := range shards.list {
+		wg.Go(func() { newWorker(d, s).run(ctx) })
 	}
 	shards.run(ctx)
 	wg.Wait()

@@ -16,6 +16,8 @@ const (
 	breakAfter = 5
 	// windowFull is the number of chunks in flight at which a recovered destination is no longer limited.
 	windowFull = 256
+	// maxRetryAfter bounds how long the other side may ask to be left alone.
+	maxRetryAfter = 10 * time.Minute
 )
 
 type breakerState uint8
@@ -32,7 +34,7 @@ func (s breakerState) String() string { return [...]string{"closed", "open", "ha
 // off the destination, not only the batch.
 //
 //	closed ── breakAfter failures in a row, or one that needs a human ──▶ open ── wait is over ──▶ half-open (one
-//	chunk at a time) ── success ──▶ closed, with a window of 1 chunk that doubles with each success
+//	attempt with one chunk) ── success ──▶ closed, with a window of 1 chunk in flight that doubles with each round
 type gate struct {
 	retry Retry
 	log   *zap.Logger
@@ -40,112 +42,163 @@ type gate struct {
 	mu       sync.Mutex
 	state    breakerState
 	since    time.Time
-	failures int       // in a row
-	until    time.Time // no attempt before
-	probing  bool      // half-open: the one attempt is under way
-	window   int       // chunks per attempt; 0: no limit
-	changed  chan struct{}
+	failures int           // in a row
+	epoch    uint64        // grows with each failure: an attempt that began before the last one tells nothing new
+	until    time.Time     // no attempt before
+	probing  bool          // half-open: the one attempt is under way
+	window   int           // chunks in flight of all workers; 0: no limit
+	inFlight int           // of the window
+	changed  chan struct{} // closed and renewed to wake who waits
 	last     *outputs.Error
+}
+
+// A pass allows one attempt. It ends with exactly one call of leave, success or failure.
+type pass struct {
+	n     int // chunks that the attempt may take; 0: any number
+	probe bool
+	epoch uint64
 }
 
 func newGate(r Retry, log *zap.Logger) *gate {
 	return &gate{retry: r, log: log, since: time.Now(), changed: make(chan struct{})}
 }
 
-// enter waits until an attempt is allowed and returns how many chunks it may take; 0 means any number.
-func (g *gate) enter(ctx context.Context) (int, error) {
+// enter waits until an attempt is allowed. While the window is limited, the attempt gets at most want chunks of it.
+func (g *gate) enter(ctx context.Context, want int) (pass, error) {
+	var timer *time.Timer
 	for {
-		g.mu.Lock()
-		wait := time.Until(g.until)
-		if wait <= 0 {
-			switch g.state {
-			case closed:
-				n := g.window
-				g.mu.Unlock()
-				return n, nil
-			case open:
-				g.become(halfOpen)
-				fallthrough
-			case halfOpen:
-				if !g.probing {
-					g.probing = true
-					g.mu.Unlock()
-					return 1, nil
-				}
-				wait = time.Hour // until the probe's result
-			}
+		p, wait, changed := g.tryEnter(want)
+		if changed == nil {
+			return p, nil
 		}
-		changed := g.changed
-		g.mu.Unlock()
-
-		t := time.NewTimer(wait)
+		var over <-chan time.Time
+		if wait > 0 {
+			if timer == nil {
+				timer = time.NewTimer(wait)
+				defer timer.Stop()
+			} else {
+				timer.Reset(wait)
+			}
+			over = timer.C
+		}
 		select {
-		case <-t.C:
+		case <-over:
 		case <-changed:
 		case <-ctx.Done():
-		}
-		t.Stop()
-		if err := ctx.Err(); err != nil {
-			return 0, err
+			return pass{}, ctx.Err()
 		}
 	}
 }
 
-// leave gives a place back without a result.
-func (g *gate) leave() {
+// tryEnter returns a pass, or what to wait for: a time (if it isn't 0) or a change.
+func (g *gate) tryEnter(want int) (pass, time.Duration, <-chan struct{}) {
 	g.mu.Lock()
-	g.probing = false
-	g.wake()
+	defer g.mu.Unlock()
+	if !g.until.IsZero() {
+		if wait := time.Until(g.until); wait > 0 {
+			return pass{}, wait, g.changed
+		}
+	}
+	p := pass{epoch: g.epoch}
+	switch {
+	case g.state != closed:
+		if g.probing {
+			return pass{}, 0, g.changed
+		}
+		g.become(halfOpen)
+		g.probing, p.probe, p.n = true, true, 1
+	case g.window > 0:
+		if p.n = min(g.window-g.inFlight, want); p.n <= 0 {
+			return pass{}, 0, g.changed
+		}
+	}
+	g.inFlight += p.n
+	return p, 0, nil
+}
+
+// end takes a pass back; the caller holds mu. It reports whether the attempt began after the last failure.
+func (g *gate) end(p pass) (fresh bool) {
+	g.inFlight -= p.n
+	if p.probe {
+		g.probing = false
+	}
+	if p.n > 0 {
+		g.wake()
+	}
+	return p.epoch == g.epoch
+}
+
+// leave ends an attempt without a result.
+func (g *gate) leave(p pass) {
+	g.mu.Lock()
+	g.end(p)
 	g.mu.Unlock()
 }
 
-// success is told that the other side took something.
-func (g *gate) success() {
+// success ends an attempt in which the other side took everything.
+func (g *gate) success(p pass) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.state == closed && g.failures == 0 && g.window == 0 {
-		return
+	if !g.end(p) {
+		return // it says nothing about the time after the failure
 	}
-	g.probing = false
-	g.failures = 0
-	g.last = nil
-	g.until = time.Time{}
-	if g.state != closed {
+	g.last, g.failures, g.until = nil, 0, time.Time{}
+	switch {
+	case g.state != closed: // then p is the probe
 		g.become(closed)
 		g.window = 1
-	} else if g.window > 0 {
-		if g.window *= 2; g.window >= windowFull {
+	case g.window > 0:
+		if g.window += p.n; g.window >= windowFull {
 			g.window = 0
 		}
+		g.wake()
 	}
-	g.wake()
 }
 
-// failure is told that an attempt failed; partly says that it delivered some events all the same.
-func (g *gate) failure(e *outputs.Error, partly bool) {
+// failure ends an attempt that failed; partly says that it delivered some events all the same. used is the number of
+// chunks in it.
+func (g *gate) failure(p pass, e *outputs.Error, partly bool, used int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.probing = false
-	g.last = e
-	if partly {
-		g.failures = 0
+	fresh := g.end(p)
+	human := e.Class == outputs.Held && !partly
+	if fresh || human {
+		g.last = e
+		g.epoch++
 	}
-	g.failures++
+	if fresh {
+		if partly {
+			g.failures = 0
+		}
+		g.failures++
+	}
 	wait := g.backoff()
-	if e.RetryAfter > 0 {
-		wait = min(e.RetryAfter, 10*time.Minute)
+	if e.RetryAfter > 0 { // with some jitter: the other side says the same to everybody
+		wait = min(e.RetryAfter, maxRetryAfter) + rand.N(g.retry.Initial+1)
+	}
+	if human {
+		wait = max(wait, g.retry.Max/2)
 	}
 	switch {
-	case e.Class == outputs.Held && !partly:
-		wait = max(wait, g.retry.Max/2)
+	case human:
 		g.become(open)
+	case !fresh: // of several attempts that fail together, one counts
+		if e.RetryAfter == 0 {
+			wait = 0
+		}
+	case g.state == halfOpen && partly:
+		g.become(closed)
+		g.window = 1
 	case g.state == halfOpen:
 		g.become(open)
-	case e.Class != outputs.Throttle && !partly && (g.failures >= breakAfter || e.Class == outputs.NoAck):
+	case e.Class == outputs.Throttle:
+		if g.window == 0 {
+			g.window = used
+		}
+		g.window = max(1, min(g.window/2, windowFull/2))
+	case !partly && (g.failures >= breakAfter || e.Class == outputs.NoAck):
 		// A server that takes and never acknowledges stores every repetition: only the probe may repeat.
 		g.become(open)
-	case e.Class == outputs.Throttle:
-		g.window = max(1, g.window/2)
 	}
 	if until := time.Now().Add(wait); until.After(g.until) {
 		g.until = until

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/firebreak/firebreak/buffer"
 )
@@ -12,16 +13,19 @@ import (
 type span struct{ from, to int }
 
 // held is a lease that a worker works on. Its events are settled in any order; the lease ends when none is left, or
-// when the worker stops, and then the rest returns to the buffer.
+// when the worker stops, and then the rest returns to the buffer. It is reused.
 type held struct {
 	lease *buffer.Lease
 	todo  []span // not settled yet, in order
 	done  []buffer.Settled
-	tries int // attempts that it was part of
+	sent  int       // events below it were sent before
+	at    int64     // bytes that the worker had taken before it
+	since time.Time // when it was taken, if batches linger
 }
 
-func hold(l *buffer.Lease) *held {
-	return &held{lease: l, todo: []span{{0, l.Chunk.Events}}}
+func (h *held) reset(l *buffer.Lease) {
+	clear(h.done)
+	*h = held{lease: l, todo: append(h.todo[:0], span{0, l.Chunk.Events}), done: h.done[:0]}
 }
 
 // settle moves the events [from, to), which must lie inside one span of todo, to done.
@@ -29,7 +33,10 @@ func (h *held) settle(from, to int, fate buffer.Fate, reason string) {
 	if from >= to {
 		return
 	}
-	i := sort.Search(len(h.todo), func(i int) bool { return h.todo[i].to > from })
+	i := 0
+	if h.todo[0].to <= from {
+		i = sort.Search(len(h.todo), func(i int) bool { return h.todo[i].to > from })
+	}
 	s := h.todo[i]
 	switch {
 	case s.from == from && s.to == to:
@@ -55,15 +62,22 @@ func (h *held) settle(from, to int, fate buffer.Fate, reason string) {
 func (h *held) finished() bool { return len(h.todo) == 0 }
 
 // end ends the lease with what is settled.
-func (h *held) end() {
+func (h *held) end() { h.lease.End(h.merge()...) }
+
+// merge joins what is settled, in order of events.
+func (h *held) merge() []buffer.Settled {
+	if len(h.done) < 2 {
+		return h.done
+	}
 	slices.SortFunc(h.done, func(a, b buffer.Settled) int { return cmp.Compare(a.From, b.From) })
-	merged := h.done[:0]
-	for _, s := range h.done {
-		if n := len(merged); n > 0 && merged[n-1].To == s.From && merged[n-1].Fate == s.Fate && merged[n-1].Reason == s.Reason {
-			merged[n-1].To = s.To
+	merged := h.done[:1]
+	for _, s := range h.done[1:] {
+		if last := &merged[len(merged)-1]; last.To == s.From && last.Fate == s.Fate && last.Reason == s.Reason {
+			last.To = s.To
 			continue
 		}
 		merged = append(merged, s)
 	}
-	h.lease.End(merged...)
+	h.done = merged
+	return merged
 }

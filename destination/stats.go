@@ -32,7 +32,7 @@ type Stats struct {
 type Reporter interface{ Status() any }
 
 type counts struct {
-	requests, failed, retried, sent, served atomic.Uint64
+	requests, failed, retried, sent, panics atomic.Uint64
 	inFlight                                atomic.Int64
 
 	mu      sync.Mutex

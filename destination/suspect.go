@@ -2,82 +2,116 @@ package destination
 
 import (
 	"context"
+	"errors"
+	"os"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/firebreak/firebreak/outputs"
 )
 
-// suspectAfter is how many failures make a batch, and then an event, suspect.
-const suspectAfter = 3
+const (
+	// suspectAfter is how many times the same events may fail before they are sent in small parts.
+	suspectAfter = 3
+	// suspectRounds is how many times in a row an event must fail alone, each time followed by a probe that succeeds,
+	// before it is given up; suspectTime is how long that must last at least.
+	suspectRounds = 6
+	suspectTime   = 30 * time.Second
+	// maxProbe bounds the size of a probe. It is large enough for a network that loses large packets to fail it, too,
+	// and small enough that an event which is too large for the server differs from it.
+	maxProbe = 64 << 10
+	// maxPart is the number of events in a part from which on batches are whole again.
+	maxPart = 1 << 14
+)
 
-// A Prober is an output that can ask whether the other side takes events at all, with a request of the given size
-// that holds none.
+// A Prober is an output whose other side can't refuse events, only hang up on them. Probe makes a request of about
+// the given size that holds no event to where the tag's events go; nil means that it was taken.
 type Prober interface {
 	Probe(ctx context.Context, tag string, size int) error
 }
 
 // A suspicion finds the event that a server chokes on. Forward has no negative answer: a server that can't take an
-// event closes the connection or stays silent, again and again, and looks as if it were dead.
+// event closes the connection, again and again, and looks as if it were dead.
 //
-// A batch that fails suspectAfter times is sent in small parts, first a single event, then twice as many after each
-// success and half as many after each failure. A single event that still fails becomes a dead letter only when the
-// server served others since it failed first, or answers a probe of the same size: a dead server makes no dead
-// letters. An output with keys or encoders says by itself which event it refuses.
+// Events that fail suspectAfter times are sent in small parts: first a single event, then twice as many after each
+// success, and a single one again after each failure. So the first part that fails holds one event in the end.
+//
+// An event that fails alone becomes a dead letter only when the server hangs up on it and takes a probe, in turn, for
+// a while. That other events were taken is no evidence: those before it may have met a better time, and those of
+// other tags another server, or another queue inside the same one. Later events of its tag would be evidence, but
+// must not overtake it. Nor is silence: a server whose own destination is down says nothing about an event either.
+// So a dead, flaky or blocked server makes no dead letters; at worst an event waits, and what is behind it.
+//
+// Outputs with keys or encoders say by themselves which events they refuse.
 type suspicion struct {
-	limit    int    // events per attempt; 0: no limit
-	failures int    // in a row, of what is at the front
-	served   uint64 // requests that delivered something, when the front failed first
-	probed   bool   // the server took a probe after the front had failed
+	limit    int       // events per attempt; 0: no limit
+	front    uint64    // number of the first event that failed
+	failures int       // of front, in a row
+	rounds   int       // of a failure and a probe that succeeded, in a row
+	since    time.Time // the first of them
 }
 
 // passed is told that a batch was delivered.
-func (s *suspicion) passed(w *worker) {
+func (s *suspicion) passed() {
 	if s.failures == 0 && s.limit == 0 {
 		return
 	}
-	s.failures, s.probed = 0, false
-	if s.limit *= 2; s.limit > 1<<14 {
+	s.failures, s.rounds = 0, 0
+	if s.limit *= 2; s.limit > maxPart {
 		s.limit = 0
 	}
 }
 
-// failed is told that a batch failed, wholly or in part.
-func (s *suspicion) failed(ctx context.Context, w *worker, p *parcel, e *outputs.Error) {
-	if w.d.shape.Key != nil || w.d.shape.Encode != nil || len(w.held) == 0 {
-		return
+// failed is told that a batch failed, wholly or in part, after what was delivered of it was settled. It reports
+// whether the event in front was given up.
+func (s *suspicion) failed(ctx context.Context, w *worker, p *parcel, e *outputs.Error) bool {
+	if w.d.shape.Key != nil || w.d.shape.Encode != nil {
+		return false
 	}
-	served := w.d.counts.served.Load()
-	if s.failures == 0 && s.limit == 0 {
-		s.served = served
+	// A connection that was refused says nothing about the events; nor does an answer.
+	if !e.Written || e.Class != outputs.Transient && e.Class != outputs.NoAck {
+		s.rounds = 0
+		return false
 	}
-	// A refused connection says nothing about the events; nor does silence, when everybody gets it.
-	if !e.Written || e.Class == outputs.NoAck && served == s.served {
-		return
+	h, at := p.front()
+	if h == nil {
+		return false
 	}
-	if s.failures++; s.failures < suspectAfter {
-		return
+	if n := h.lease.ID.First + uint64(at); n != s.front || s.failures == 0 {
+		s.front, s.failures, s.rounds = n, 0, 0
 	}
+	s.failures++
 	if p.batch.Events > 1 {
-		s.failures = 0
-		if s.limit == 0 {
+		if s.limit > 0 || s.failures >= suspectAfter {
 			s.limit = 1
-		} else {
-			s.limit = max(1, s.limit/2)
 		}
-		return
+		return false
 	}
-	if served == s.served && !s.probe(ctx, w, p) {
-		return
+	if s.failures <= suspectAfter || silence(e) || !s.probe(ctx, w, p) {
+		s.rounds = 0
+		return false
 	}
-	front := p.pieces[0]
-	w.d.log.Warn("event fails again and again on a server that takes others: dead letter",
-		zap.String("tag", front.h.lease.Chunk.Tag), zap.Error(e))
-	w.bury(front.h, front.from, front.to, ReasonRejected, e.Error())
-	*s = suspicion{limit: 1, served: w.d.counts.served.Load()}
+	if s.rounds++; s.rounds == 1 {
+		s.since = time.Now()
+	}
+	if s.rounds < suspectRounds || time.Since(s.since) < suspectTime {
+		return false
+	}
+	w.d.log.Warn("server hangs up on an event again and again, and takes others: dead letter",
+		zap.String("tag", h.lease.Chunk.Tag), zap.Error(e))
+	w.bury(h, at, at+1, ReasonRejected, e.Error())
+	*s = suspicion{limit: 1}
+	return true
 }
 
-// probe asks the server, once for each failure of the front.
+// silence reports whether the other side neither took nor refused.
+func silence(e *outputs.Error) bool {
+	return e.Class == outputs.NoAck || errors.Is(e, os.ErrDeadlineExceeded) || errors.Is(e, context.DeadlineExceeded) ||
+		errors.Is(e, context.Canceled)
+}
+
+// probe asks whether the server takes events like the one of p now.
 func (s *suspicion) probe(ctx context.Context, w *worker, p *parcel) bool {
 	prober, ok := w.d.out.(Prober)
 	if !ok {
@@ -85,9 +119,9 @@ func (s *suspicion) probe(ctx context.Context, w *worker, p *parcel) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, w.d.timeout)
 	defer cancel()
-	alive := prober.Probe(ctx, p.batch.Chunks[0].Tag, p.bytes) == nil
-	// One answer may be luck: the front has to fail once more after it.
-	first := !s.probed
-	s.probed = alive
-	return alive && !first
+	ask := func() (err error) {
+		defer recovered(&err)
+		return prober.Probe(ctx, p.batch.Chunks[0].Tag, min(p.bytes, maxProbe))
+	}
+	return ask() == nil && ctx.Err() == nil
 }

@@ -1,0 +1,151 @@
+package destination
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+
+	"go.uber.org/zap"
+
+	"github.com/firebreak/firebreak/buffer"
+	"github.com/firebreak/firebreak/outputs"
+)
+
+var errNothing = errors.New("output delivered nothing and gave no reason")
+
+// send makes one request and settles its events. It returns the failure, if any, and whether some were settled.
+func (w *worker) send(ctx context.Context, p *parcel) (*outputs.Error, bool) {
+	d := w.d
+	p.identify()
+	d.counts.requests.Add(1)
+	again := 0
+	for _, pc := range p.pieces {
+		switch h := pc.h; {
+		case h.lease.Attempts > 0:
+			again += pc.to - pc.from
+		default:
+			again += max(0, min(pc.to, h.sent)-pc.from)
+			h.sent = max(h.sent, pc.to)
+		}
+	}
+	if again > 0 {
+		d.counts.retried.Add(uint64(again))
+	}
+	d.counts.inFlight.Add(1)
+	attempt, cancel := context.WithTimeout(ctx, d.timeout)
+	res := d.request(attempt, p)
+	cancel()
+	d.counts.inFlight.Add(-1)
+
+	e := errorOf(res.Err)
+	if e == nil && len(res.Retry) == 0 && len(res.Dead) == 0 {
+		for _, pc := range p.pieces {
+			pc.h.settle(pc.from, pc.to, buffer.Delivered, "")
+		}
+		d.counts.sent.Add(uint64(p.bytes))
+		w.suspect.passed()
+		return nil, true
+	}
+	some := w.settle(p, res, e != nil)
+	if e == nil && !some {
+		e = &outputs.Error{Err: errNothing}
+	}
+	if e == nil {
+		if len(res.Retry) == 0 {
+			w.suspect.passed()
+		}
+		return nil, some
+	}
+	d.counts.failed.Add(1)
+	if ctx.Err() != nil {
+		return e, some // cut off by the shutdown
+	}
+	if w.suspect.failed(ctx, w, p, e) {
+		return nil, true // the server is well
+	}
+	return e, some
+}
+
+// request calls the output. Its panic is a failure of this destination, which must not reach another one: the events
+// are kept and tried again, as with a server that hangs up on them.
+func (d *Destination) request(ctx context.Context, p *parcel) (res outputs.Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			err := panicked(v)
+			if d.counts.panics.Add(1) == 1 {
+				d.log.Error("output panicked", zap.Error(err), zap.ByteString("stack", debug.Stack()))
+			}
+			res = outputs.Result{Err: &outputs.Error{Written: true, Err: err, Hint: "this is a bug in Firebreak: please report it with the log"}}
+		}
+	}()
+	return d.out.Send(ctx, p.batch)
+}
+
+// errorOf returns the error of a result in a form that is safe to use: an output may return a typed nil, or an Error
+// without a cause.
+func errorOf(err error) *outputs.Error {
+	if err == nil {
+		return nil
+	}
+	var e *outputs.Error
+	if !errors.As(err, &e) {
+		return &outputs.Error{Err: err}
+	}
+	if e != nil && e.Err == nil {
+		c := *e
+		c.Err = errors.New("output gave no reason")
+		return &c
+	}
+	return e
+}
+
+// Fates of events in a partial result.
+const (
+	fateDelivered = 0
+	fateRetry     = -1
+	// n > 0: dead, as Dead[n-1] says
+)
+
+// settle applies a result that isn't plain success. It reports whether anything was settled. Ranges may be out of
+// bounds or overlap: then an event that may be sent again is sent again.
+func (w *worker) settle(p *parcel, res outputs.Result, failed bool) bool {
+	fates := make([]int32, p.batch.Events)
+	named := false
+	mark := func(r outputs.Range, v int32) {
+		for i := max(r.From, 0); i < min(r.To, len(fates)); i++ {
+			fates[i], named = v, true
+		}
+	}
+	for i, dead := range res.Dead {
+		mark(dead.Range, int32(i+1))
+	}
+	for _, r := range res.Retry {
+		mark(r, fateRetry)
+	}
+	if failed && !named {
+		return false // an error without ranges, or with ones that name no event
+	}
+	settled, base := false, 0
+	for _, pc := range p.pieces {
+		n := pc.to - pc.from
+		for i := 0; i < n; {
+			j := i + 1
+			for j < n && fates[base+j] == fates[base+i] {
+				j++
+			}
+			switch f := fates[base+i]; f {
+			case fateDelivered:
+				pc.h.settle(pc.from+i, pc.from+j, buffer.Delivered, "")
+				settled = true
+			case fateRetry:
+			default:
+				dead := res.Dead[f-1]
+				w.bury(pc.h, pc.from+i, pc.from+j, dead.Reason, dead.Detail)
+				settled = true
+			}
+			i = j
+		}
+		base += n
+	}
+	return settled
+}
