@@ -14,6 +14,9 @@ func (c *Config) Check(r *Report) {
 	if c.DataDir == "" {
 		r.Problem("data_dir", "data_dir is empty", "name a directory that the router may write to")
 	}
+	if strings.HasPrefix(c.DataDir, "~") {
+		r.Problem("data_dir", "data_dir: ~ is not the home directory here", "write ${env:HOME}")
+	}
 	if c.Admin != "off" {
 		if err := checkAddress(c.Admin); err != "" {
 			r.Problem("admin", "admin: "+err, "write an address such as 127.0.0.1:24220, or off")
@@ -122,6 +125,9 @@ func parseListener(address, owner string, line int) listener {
 	network, rest, ok := strings.Cut(address, "://")
 	if !ok {
 		network, rest = "tcp", address
+	}
+	if network == "tls" {
+		network = "tcp" // to the system they are the same
 	}
 	a := listener{network: network, host: rest, owner: owner, line: line}
 	if host, port, err := net.SplitHostPort(rest); err == nil && network != "unix" {

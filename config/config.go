@@ -158,12 +158,15 @@ type ParseJSON struct {
 	Keep bool   `key:"keep" default:"false" doc:"Keep the text beside the parsed keys. Without it, json conditions behind the processor look at the keys of the record, where the parsed ones are then, and line conditions find no text."`
 }
 
-// SetText sets the key: the short form is `parse_json: log`.
+// SetText sets the key: the short form is `parse_json: log`. `parse_json: true` means the key by default.
 func (p *ParseJSON) SetText(text string) error {
-	if text == "" {
+	b, isBool := parseBool(text)
+	switch {
+	case text == "" || isBool && !b:
 		return errors.New("expected the key that holds the JSON text")
+	case !isBool:
+		p.Key = text
 	}
-	p.Key = text
 	return nil
 }
 
@@ -173,6 +176,13 @@ type SizeGuard struct {
 	Action   string `key:"action" default:"truncate" enum:"truncate,dead_letter" doc:"truncate cuts the text under key and adds the marker; dead_letter gives the event to the dead letters of each destination that it is routed to, reason too_large."`
 	Key      string `key:"key" default:"log" doc:"Record key that is cut. An event that is too large without it becomes a dead letter."`
 	Marker   string `key:"marker" default:"...[truncated]" doc:"Text put at the cut."`
+}
+
+// Check reports a marker that leaves no room for text.
+func (g *SizeGuard) Check(r *Report) {
+	if int64(len(g.Marker)) >= int64(g.MaxBytes) {
+		r.Problem("marker", fmt.Sprintf("size_guard.marker has %d bytes, and max_bytes allows a record of %d", len(g.Marker), g.MaxBytes), "shorten the marker")
+	}
 }
 
 // A Match holds when all its tests hold.

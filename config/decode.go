@@ -38,7 +38,7 @@ func (l *loader) check(n *node, v reflect.Value) {
 
 func (l *loader) fill(n *node, path string, others []string, values []reflect.Value) {
 	if n.kind != mappingNode && n.kind != nullNode {
-		l.problem(n.pos, fmt.Sprintf("%s: expected a mapping such as { key: value }, found %s", path, n.found()), "")
+		l.problem(n.pos, fmt.Sprintf("%s: expected a mapping such as %s, found %s", path, exampleOf(values), n.found()), "")
 		return
 	}
 	var fields []field
@@ -74,6 +74,22 @@ func (l *loader) fill(n *node, path string, others []string, values []reflect.Va
 			l.problem(n.pos, fmt.Sprintf("%s is missing", join(path, f.key)), firstSentence(f.doc))
 		}
 	}
+}
+
+// exampleOf shows the first option that has an example.
+func exampleOf(values []reflect.Value) string {
+	for _, v := range values {
+		for _, f := range fieldsOf(v.Type()) {
+			_, example := typeName(f.typ)
+			if f.def != "" {
+				example = f.def
+			}
+			if example != "" && isScalar(f.typ) {
+				return fmt.Sprintf("{ %s: %s }", f.key, example)
+			}
+		}
+	}
+	return "{ key: value }"
 }
 
 func isEmpty(v reflect.Value) bool {
@@ -139,7 +155,11 @@ func (l *loader) setList(n *node, v reflect.Value, f *field, path string) {
 	if n.kind == scalarNode {
 		items = []*node{n}
 	} else if n.kind != sequenceNode {
-		l.problem(n.pos, fmt.Sprintf("%s: expected a list such as [a, b], found %s", path, n.found()), "")
+		hint := ""
+		if n.kind == mappingNode && v.Type().Elem().Kind() == reflect.Struct {
+			hint = "for a single one write [ { … } ]"
+		}
+		l.problem(n.pos, fmt.Sprintf("%s: expected a list such as [a, b], found %s", path, n.found()), hint)
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))

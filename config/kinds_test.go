@@ -85,7 +85,7 @@ type testFile struct {
 var testKinds = Kinds{
 	Inputs: []Kind{
 		{Name: "forward", Options: func() any { return new(testForwardIn) }},
-		{Name: "pods", Options: func() any { return new(struct{}) }, Supplies: []string{"k8s"}},
+		{Name: "pods", Options: func() any { return new(struct{}) }, Supplies: []string{"k8s", "ecs"}},
 	},
 	Outputs: []Kind{
 		{Name: "forward", Options: func() any { return new(testForwardOut) }},

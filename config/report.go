@@ -34,7 +34,7 @@ type Kind struct {
 	Summary string
 	Options func() any // a new pointer to the options struct, without defaults applied
 
-	// Supplies names what the events of an input carry beyond a tag and a record: "k8s", or single attributes such
+	// Supplies names what the events of an input carry beyond a tag and a record: "k8s", "ecs", or single attributes such
 	// as "k8s.namespace". A condition on what no configured input supplies is an error.
 	Supplies []string
 }

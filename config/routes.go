@@ -13,6 +13,12 @@ var (
 	routeKeys = []string{"name", "match", "to", "discard", "continue", "processors"}
 )
 
+// otherRouteKeys are names that other tools use, and what they are here.
+var otherRouteKeys = map[string]string{
+	"output": "to", "outputs": "to", "destination": "to", "destinations": "to", "sink": "to", "send_to": "to", "drop": "discard", "if": "match", "when": "match",
+	"condition": "match", "conditions": "match", "where": "match", "type": "name", "filters": "processors",
+}
+
 // routes reads the routes, and checks that every event has one and every destination is reached.
 func (l *loader) routes(cfg *Config, root *node, lineKey string) {
 	n := root.get("routes")
@@ -50,9 +56,11 @@ func (l *loader) routes(cfg *Config, root *node, lineKey string) {
 
 func (l *loader) route(cfg *Config, n *node, at, lineKey string) Route {
 	r := Route{Pos: n.pos}
+	known := true
 	for _, p := range n.pairs {
 		if !slices.Contains(routeKeys, p.key) {
-			l.problem(p.keyPos, "unknown key "+quote(p.key)+in(at), hintNames(p.key, "known keys", routeKeys))
+			l.problem(p.keyPos, "unknown key "+quote(p.key)+in(at), routeKeyHint(p.key))
+			known = false
 		}
 	}
 	if name := n.get("name"); name == nil {
@@ -80,10 +88,20 @@ func (l *loader) route(cfg *Config, n *node, at, lineKey string) Route {
 		l.problem(n.locate("discard"), at+" has both to and discard", "remove one of them")
 	case r.Discard && r.Continue:
 		l.problem(n.locate("continue"), at+" has both discard and continue", "a discarded event ends there; remove one of them")
-	case !r.Discard && n.get("to") == nil && flagsRead:
+	case !r.Discard && n.get("to") == nil && flagsRead && known:
 		l.problem(n.pos, at+" leads nowhere", "give it to: [OUTPUT], or discard: true")
 	}
 	return r
+}
+
+func routeKeyHint(key string) string {
+	switch other := otherRouteKeys[key]; {
+	case other != "":
+		return fmt.Sprintf("write %s", other)
+	case slices.Contains(matchKeys, key):
+		return fmt.Sprintf("it belongs into match: { %s: … }", key)
+	}
+	return hintNames(key, "known keys", routeKeys)
 }
 
 func (l *loader) flag(n *node, key, at string) (value bool) {
@@ -182,7 +200,7 @@ func matchesAll(m *Match) bool {
 	}
 	for _, t := range m.Tests {
 		if t.Field != "tag" || !slices.ContainsFunc(t.Patterns, func(p Pattern) bool {
-			return p.Kind == Glob && p.Text != "" && strings.Trim(p.Text, "*") == ""
+			return p.Kind == Present || p.Kind == Glob && p.Text != "" && strings.Trim(p.Text, "*") == ""
 		}) {
 			return false
 		}
@@ -228,7 +246,7 @@ func (l *loader) supplied(m *Match, cfg *Config, supplied []string) {
 		return
 	}
 	for _, t := range m.Tests {
-		if t.Field != "k8s" {
+		if t.Field != "k8s" && t.Field != "ecs" {
 			continue
 		}
 		name := t.Field + "." + t.Path

@@ -71,3 +71,27 @@ routes:
 		t.Errorf("processor of the route = %+v", in)
 	}
 }
+
+func TestParseJSONTrueMeansTheUsualKey(t *testing.T) {
+	cfg := load(t, `
+inputs: { d: { type: forward } }
+outputs: { a: { type: file, path: a } }
+processors: [ { parse_json: true }, { name: b, parse_json: {} }, { name: c, parse_json: text } ]
+`)
+	for i, want := range []string{"log", "log", "text"} {
+		if p := cfg.Processors[i].ParseJSON; p == nil || p.Key != want {
+			t.Errorf("processor %d parses %+v, want the key %q", i, p, want)
+		}
+	}
+}
+
+func TestATagThatIsPresentTakesEverything(t *testing.T) {
+	cfg := load(t, `
+inputs: { d: { type: forward } }
+outputs: { a: { type: file, path: a } }
+routes: [ { name: all, match: { tag: true }, to: a } ]
+`)
+	if len(cfg.Warnings) > 0 {
+		t.Errorf("warnings: %v", cfg.Warnings)
+	}
+}

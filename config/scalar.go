@@ -38,13 +38,15 @@ func parseSize(s string) (Size, *wrong) {
 	return Size(math.Round(v * unit)), nil
 }
 
+const durationHint = "write a number and a unit without a space: 500ms, 30s, 5m, 12h or 7d"
+
 // parseDuration reads what Go's time package does, and days as 7d. Zero needs no unit.
 func parseDuration(s string) (time.Duration, *wrong) {
 	rest, days := s, 0.0
 	if number, after, ok := strings.Cut(s, "d"); ok {
 		v, err := parseDecimal(number)
 		if err != nil || v < 0 || v > 36500 {
-			return 0, &wrong{}
+			return 0, &wrong{"", durationHint}
 		}
 		if rest, days = after, v; rest == "" {
 			rest = "0"
@@ -55,7 +57,7 @@ func parseDuration(s string) (time.Duration, *wrong) {
 		if _, err := parseDecimal(s); err == nil {
 			return 0, &wrong{"", "add a unit: " + s + "s, " + s + "m or " + s + "h"}
 		}
-		return 0, &wrong{}
+		return 0, &wrong{"", durationHint}
 	}
 	if d < 0 {
 		return 0, &wrong{"is less than zero", ""}

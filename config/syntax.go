@@ -174,9 +174,16 @@ func (l *loader) syntaxError(err error) {
 	if pos.Line > 0 {
 		line = l.lines[pos.Line-1]
 	}
+	at := ""
+	if column := pos.Column - 1; column >= 0 && column < len(line) {
+		at = line[column:]
+	}
 	switch trimmed := strings.TrimLeft(line, " "); {
 	case strings.HasPrefix(trimmed, "\t") || strings.Contains(message, "tab character"):
 		l.problem(pos, "a tab can't indent YAML", "use spaces")
+		return
+	case strings.Contains(message, "invalid header option") && strings.HasPrefix(at, ">"):
+		l.problem(pos, "a > without quotes begins a block of text in YAML", `put a comparison in quotes: ">= 500"`)
 		return
 	case message == "value is not allowed in this context":
 		hint = "keys of one mapping begin in the same column"
