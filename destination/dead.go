@@ -95,7 +95,7 @@ func (d *Destination) Reject(_ context.Context, chunks []record.Chunk, reason st
 
 // bury gives up the events [from, to) of a lease and keeps them with the dead letters.
 func (w *worker) bury(h *held, from, to int, reason, detail string) {
-	part, err := h.lease.Chunk.Slice(from, to)
+	part, err := h.slice(from, to)
 	if err != nil {
 		h.settle(from, to, buffer.Shed, buffer.ReasonCorrupt)
 		return

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firebreak/firebreak/buffer"
+	"github.com/firebreak/firebreak/record"
 )
 
 // A span is the events [from, to) of a chunk.
@@ -19,6 +20,8 @@ type held struct {
 	todo  []span // not settled yet, in order
 	done  []buffer.Settled
 	sent  int       // events below it were sent before
+	cut   int       // an event, and where it starts in the data: the last cut of slice
+	off   int
 	at    int64     // bytes that the worker had taken before it
 	since time.Time // when it was taken, if batches linger
 }
@@ -26,6 +29,21 @@ type held struct {
 func (h *held) reset(l *buffer.Lease) {
 	clear(h.done)
 	*h = held{lease: l, todo: append(h.todo[:0], span{0, l.Chunk.Events}), done: h.done[:0]}
+}
+
+// slice returns the events [from, to). Going forward it doesn't start at the beginning each time.
+func (h *held) slice(from, to int) (record.Chunk, error) {
+	if from < h.cut {
+		h.cut, h.off = 0, 0
+	}
+	rest := h.lease.Chunk
+	rest.Data = rest.Data[h.off:]
+	rest.Events -= h.cut
+	part, err := rest.Slice(from-h.cut, to-h.cut)
+	if err == nil {
+		h.cut, h.off = from, h.off+cap(rest.Data)-cap(part.Data)
+	}
+	return part, err
 }
 
 // settle moves the events [from, to), which must lie inside one span of todo, to done.

@@ -55,19 +55,16 @@ func (p *packer) pack(list []*held, limit int) error {
 // add packs what is to do of a lease: whole, if that is possible, else event by event.
 func (p *packer) add(h *held) error {
 	p.same = nil
-	c := &h.lease.Chunk
 	if len(h.todo) == 1 && p.shape.Encode == nil && (p.shape.Key == nil || !p.shape.Key.PerEvent()) {
 		s := h.todo[0]
-		s.to = min(s.to, s.from+p.left)
+		s.to = s.from + min(s.to-s.from, p.left)
 		var err error
-		if p.part, err = c.Slice(s.from, s.to); err != nil {
+		if p.part, err = h.slice(s.from, s.to); err != nil {
 			return err
 		}
 		if p.fits(p.part.Events, len(p.part.Data)) || p.part.Events == 1 {
 			return p.addChunk(h, s)
 		}
-	} else {
-		p.part = *c
 	}
 	return p.addEvents(h)
 }
