@@ -151,6 +151,9 @@ func (l *loader) outside(name string) (value string, outside bool, err *wrong) {
 		if !envName.MatchString(name) {
 			return "", true, &wrong{fmt.Sprintf("%s is not the name of an environment variable", quote(name)), "write ${env:NAME} or ${env:NAME:-default}"}
 		}
+		if strings.Contains(fallback, "${") {
+			return "", true, &wrong{fmt.Sprintf("the default in ${env:%s:-…} holds another ${", name), "a default is plain text; give the variable a value instead"}
+		}
 		value, ok := l.env.env(name)
 		switch {
 		case hasFallback && value == "":

@@ -22,6 +22,8 @@ var flagged = regexp.MustCompile(`^/.+/[gimsuxy]{1,4}$`)
 func (l *loader) checkPattern(n *node, path, field, key string, p Pattern) {
 	switch {
 	case p.Kind != Glob && p.Kind != Regex:
+	case strings.HasSuffix(p.Text, "\n"):
+		l.warn(n.pos, path+": the pattern ends with a line break", "write it in one line in single quotes, or below |- instead of |")
 	case field == "line" && p.Kind == Regex && len(p.Text) > 2 && p.Text[0] == '/' && p.Text[len(p.Text)-1] == '/':
 		l.warn(n.pos, path+": the slashes are part of this pattern, because line is always a regex", "leave them out; write [/] for a slash that is meant")
 	case (field == "line") == (p.Kind == Regex) && flagged.MatchString(p.Text):
