@@ -58,3 +58,22 @@ func TestNameWithParentheses(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+func TestTheMachineIsAsBusyAsThisProcess(t *testing.T) {
+	before, err := ReadMachine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, _ := Read(os.Getpid())
+	for n, begin := 0, time.Now(); time.Since(begin) < 200*time.Millisecond; {
+		n++
+	}
+	after, err := ReadMachine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, _ := Read(os.Getpid())
+	if busy, used := after.Busy-before.Busy, now.CPU()-own.CPU(); busy < used/2 || after.Wait < before.Wait {
+		t.Errorf("the machine was busy for %v, this process for %v; waits %v and %v", busy, used, before.Wait, after.Wait)
+	}
+}

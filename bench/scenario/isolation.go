@@ -159,9 +159,9 @@ func (e *Env) isolate(ctx context.Context, r *Report, f sink.Fault, rate float64
 		return err
 	}
 	during := t.phase(ctx, r, name+" during", l, w, e.span(10*time.Second, 2*time.Second))
-	r.must(during.rate > 0.95*before.rate, "%s: the two healthy destinations fell from %.0f to %.0f events/s", name, before.rate, during.rate)
-	r.must(during.latency < max(time.Second, 5*before.latency), "%s: the latency of the healthy ones rose from %v to %v", name, before.latency, during.latency)
-	r.must(during.stall < max(time.Second, 5*before.stall), "%s: a client's write was blocked for %v", name, during.stall)
+	r.must(during.rate > 0.95*before.rate, "%s: the two healthy destinations fell from %.0f to %.0f events/s; %s", name, before.rate, during.rate, during.disturbance)
+	r.must(during.latency < max(time.Second, 5*before.latency), "%s: the latency of the healthy ones rose from %v to %v; %s", name, before.latency, during.latency, during.disturbance)
+	r.must(during.stall < max(time.Second, 5*before.stall), "%s: a client's write was blocked for %v; %s", name, during.stall, during.disturbance)
 	st, err := t.status(ctx)
 	if err != nil {
 		return err
@@ -202,6 +202,7 @@ func (t *three) catchUp(ctx context.Context, l *sender) <-chan time.Duration {
 type felt struct {
 	rate           float64
 	latency, stall time.Duration
+	disturbance    string
 }
 
 // phase measures for a while.
@@ -213,9 +214,10 @@ func (t *three) phase(ctx context.Context, r *Report, name string, l *sender, w 
 	for k, s := range t.sinks {
 		before[k] = s.Counts().Events
 	}
-	begin := time.Now()
+	m := startMeter(t.router.PID())
 	pause(ctx, d)
-	took := time.Since(begin).Seconds()
+	u := m.stop()
+	took := u.took.Seconds()
 	now := healthyLatency(t.sinks)
 	h := now.Sub(&hists)
 	var n, bad uint64
@@ -233,7 +235,10 @@ func (t *three) phase(ctx context.Context, r *Report, name string, l *sender, w 
 	stall := l.Stats().Longest()
 	r.time(name, "longest client write", stall)
 	add(r, name, "broken one", float64(bad)/took, "1/s")
-	return felt{float64(n) / took, h.Max(), stall}
+	add(r, name, "CPU used", u.cpu.Seconds()/took, "cores")
+	add(r, name, "of others", u.others, "cores")
+	add(r, name, "disk waits", u.diskWaits, "share")
+	return felt{float64(n) / took, h.Max(), stall, u.disturbance()}
 }
 
 // settle waits until everything has arrived and compares the sinks with the ledger.

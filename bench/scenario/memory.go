@@ -119,16 +119,6 @@ func (e *Env) restartAndDeliver(ctx context.Context, r *Report, up *setup, s *si
 
 	name = "delivering it"
 	e.Say("memory: %s", name)
-	before, err := proc.Read(up.router.PID())
-	if err != nil {
-		return err
-	}
-	w := proc.StartWatch(up.router.PID(), 20*time.Millisecond)
-	defer func() {
-		if w != nil {
-			w.Stop()
-		}
-	}()
 	if err := s.Set(sink.Fault{}); err != nil {
 		return err
 	}
@@ -137,18 +127,12 @@ func (e *Env) restartAndDeliver(ctx context.Context, r *Report, up *setup, s *si
 	if err := e.arrive(limit, s, 1); err != nil {
 		return err
 	}
-	begin := time.Now()
+	m := startMeter(up.router.PID())
 	arrived := e.arrive(limit, s, l.Sent())
-	took := time.Since(begin)
-	peak := w.Stop()
-	w = nil
-	after, err := proc.Read(up.router.PID())
-	if err != nil {
-		return err
-	}
-	r.mebi(name, "RssAnon peak", peak.RSSAnon)
-	add(r, name, "events per second", float64(l.Sent())/took.Seconds(), "1/s")
-	add(r, name, "events per CPU second", float64(l.Sent())/max((after.CPU()-before.CPU()).Seconds(), 0.01), "1/s")
+	u := m.stop()
+	r.mebi(name, "RssAnon peak", u.peak.RSSAnon)
+	add(r, name, "events per second", float64(l.Sent())/u.took.Seconds(), "1/s")
+	add(r, name, "events per CPU second", u.perCPU(l.Sent()), "1/s")
 	r.must(len(r.arrivals(name, s, l.Streams(), allSent)) == 0, "%s: events are missing: %v", name, arrived)
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/firebreak/firebreak/bench/load"
-	"github.com/firebreak/firebreak/bench/proc"
 	"github.com/firebreak/firebreak/bench/router"
 	"github.com/firebreak/firebreak/bench/sink"
 )
@@ -65,41 +64,23 @@ func (e *Env) fullSpeed(ctx context.Context, r *Report, name string, pid int, ad
 	if err != nil {
 		return err
 	}
-	before, err := proc.Read(pid)
-	if err != nil {
-		return err
-	}
-	own, err := proc.Read(os.Getpid())
-	if err != nil {
-		return err
-	}
-	w := proc.StartWatch(pid, 20*time.Millisecond)
-	begin := time.Now()
+	m := startMeter(pid)
 	l.Run(ctx)
-	taken := time.Since(begin)
+	taken := time.Since(m.begin)
 	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	arrived := e.arrive(limit, s, l.Sent())
-	took := time.Since(begin)
-	peak := w.Stop()
-	after, err := proc.Read(pid)
-	if err != nil {
-		return err
-	}
-	ownAfter, err := proc.Read(os.Getpid())
-	if err != nil {
-		return err
-	}
-	n := float64(l.Sent())
-	cpu := (after.CPU() - before.CPU()).Seconds()
-	add(r, name, "events per CPU second", n/max(cpu, 0.01), "1/s")
-	add(r, name, "events per second", n/took.Seconds(), "1/s")
+	u := m.stop()
+	n, took := float64(l.Sent()), u.took.Seconds()
+	add(r, name, "events per CPU second", u.perCPU(l.Sent()), "1/s")
+	add(r, name, "events per second", n/took, "1/s")
 	add(r, name, "taken in", n/taken.Seconds(), "1/s")
-	add(r, name, "CPU used", cpu/took.Seconds(), "cores")
-	add(r, name, "of it system", (after.System-before.System).Seconds()/max(cpu, 0.01), "share")
-	add(r, name, "CPU of load and sink", (ownAfter.CPU()-own.CPU()).Seconds()/took.Seconds(), "cores")
-	r.mebi(name, "RssAnon peak", peak.RSSAnon)
-	r.mebi(name, "written to disk", after.Written-before.Written)
+	add(r, name, "CPU used", u.cpu.Seconds()/took, "cores")
+	add(r, name, "of it system", u.system.Seconds()/max(u.cpu.Seconds(), 0.01), "share")
+	add(r, name, "CPU of load and sink", u.own.Seconds()/took, "cores")
+	add(r, name, "CPU of others", u.others, "cores")
+	r.mebi(name, "RssAnon peak", u.peak.RSSAnon)
+	r.mebi(name, "written to disk", u.written)
 	r.time(name, "longest client write", l.Stats().Longest())
 	r.must(len(r.arrivals(name, s, l.Streams(), allSent)) == 0, "%s: events are missing: %v", name, arrived)
 	return nil

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/firebreak/firebreak/bench/load"
-	"github.com/firebreak/firebreak/bench/proc"
 	"github.com/firebreak/firebreak/bench/sink"
 )
 
@@ -34,30 +33,21 @@ func Steady(ctx context.Context, e *Env) (*Report, error) {
 	defer l.cut()
 	warm := e.span(2*time.Second, 300*time.Millisecond)
 	pause(ctx, warm)
-	pid := up.router.PID()
-	before, err := proc.Read(pid)
-	if err != nil {
-		return r, err
-	}
+	m := startMeter(up.router.PID())
 	seen, had := s.Latency(), s.Counts().Events
-	begin := time.Now()
 	pause(ctx, e.span(20*time.Second, time.Second))
-	h, n, took := s.Latency(), s.Counts().Events-had, time.Since(begin)
-	after, err := proc.Read(pid)
-	if err != nil {
-		return r, err
-	}
+	h, n, u := s.Latency(), s.Counts().Events-had, m.stop()
 	l.finish(10 * time.Second)
 	limit, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	arrived := e.arrive(limit, s, l.Sent())
 
-	cpu := (after.CPU() - before.CPU()).Seconds()
-	add(r, name, "events per second", float64(n)/took.Seconds(), "1/s")
-	add(r, name, "events per CPU second", float64(n)/max(cpu, 0.01), "1/s")
-	add(r, name, "CPU used", cpu/took.Seconds(), "cores")
+	add(r, name, "events per second", float64(n)/u.took.Seconds(), "1/s")
+	add(r, name, "events per CPU second", u.perCPU(n), "1/s")
+	add(r, name, "CPU used", u.cpu.Seconds()/u.took.Seconds(), "cores")
+	add(r, name, "CPU of others", u.others, "cores")
 	r.latency(name, h.Sub(&seen))
-	r.mebi(name, "RssAnon", after.RSSAnon)
+	r.mebi(name, "RssAnon", u.usageAfter.RSSAnon)
 	r.time(name, "longest client write", l.Stats().Longest())
 	r.must(len(r.arrivals(name, s, l.Streams(), allSent)) == 0, "%s: events are missing: %v", name, arrived)
 	return r, nil
