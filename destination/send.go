@@ -67,7 +67,7 @@ func (w *worker) send(ctx context.Context, p *parcel) (*outputs.Error, bool) {
 }
 
 // request calls the output. Its panic is a failure of this destination, which must not reach another one: the events
-// are kept and tried again, as with a server that hangs up on them.
+// are kept and tried again.
 func (d *Destination) request(ctx context.Context, p *parcel) (res outputs.Result) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -75,7 +75,7 @@ func (d *Destination) request(ctx context.Context, p *parcel) (res outputs.Resul
 			if d.counts.panics.Add(1) == 1 {
 				d.log.Error("output panicked", zap.Error(err), zap.ByteString("stack", debug.Stack()))
 			}
-			res = outputs.Result{Err: &outputs.Error{Written: true, Err: err, Hint: "this is a bug in Firebreak: please report it with the log"}}
+			res = outputs.Result{Err: &outputs.Error{Err: err, Hint: "this is a bug in Firebreak: please report it with the log"}}
 		}
 	}()
 	return d.out.Send(ctx, p.batch)
