@@ -118,7 +118,7 @@ func (o *output) shakeHands(c *conn) error {
 	helo, err := receive(c, handshake.ParseHelo)
 	if err != nil {
 		err = fmt.Errorf("wait for the server's HELO: %w", err)
-		if silent(err) || errors.Is(err, net.ErrClosed) { // the time was up
+		if silent(err) {
 			return &outputs.Error{Err: err, Hint: "a server without a shared key never greets: remove shared_key and username if it has none"}
 		}
 		return err
@@ -180,7 +180,7 @@ func receive[T any](c *conn, parse func([]byte) (T, int, error)) (T, error) {
 		c.buf = c.buf[:len(c.buf)+n]
 		if n == 0 && err != nil {
 			var none T
-			return none, err
+			return none, ended(err)
 		}
 	}
 }

@@ -27,6 +27,7 @@ func explain(err error) outputs.Error {
 		cert   *tls.CertificateVerificationError
 		ca     x509.UnknownAuthorityError
 		host   x509.HostnameError
+		bad    x509.CertificateInvalidError
 		op     *net.OpError
 		dns    *net.DNSError
 	)
@@ -45,8 +46,10 @@ func explain(err error) outputs.Error {
 		return outputs.Error{Class: outputs.Held, Hint: "the server doesn't speak TLS on this port: check the port, or remove tls", Err: err}
 	case errors.As(err, &host):
 		return outputs.Error{Class: outputs.Held, Hint: "set tls.server_name to a name in the server's certificate", Err: err}
+	case errors.As(err, &bad) && bad.Reason == x509.Expired:
+		return outputs.Error{Class: outputs.Held, Hint: "renew the server's certificate, or check the clocks of both hosts", Err: err}
 	case errors.As(err, &cert), errors.As(err, &ca):
-		return outputs.Error{Class: outputs.Held, Hint: "set tls.ca_file to the CA of the server's certificate, and check that it hasn't expired", Err: err}
+		return outputs.Error{Class: outputs.Held, Hint: "set tls.ca_file to the CA of the server's certificate", Err: err}
 	case errors.As(err, &op) && op.Op == "remote error":
 		return outputs.Error{Class: outputs.Held, Hint: "the server refuses TLS with this client: check tls.cert_file and tls.min_version", Err: err}
 	case errors.As(err, &dns) && dns.IsNotFound:
@@ -87,6 +90,17 @@ func rank(e *outputs.Error) int {
 func hungUp(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
+}
+
+// ended says who ended a connection during a handshake: the peer, or the end of our own time.
+func ended(err error) error {
+	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("server closed the connection: %w", err)
+	case errors.Is(err, net.ErrClosed):
+		return os.ErrDeadlineExceeded
+	}
+	return err
 }
 
 // silent reports whether the peer is connected but doesn't move: a connect says nothing about it.

@@ -2,6 +2,8 @@ package forward
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/firebreak/firebreak/internal/handshake"
 	"github.com/firebreak/firebreak/internal/tlsconf"
 	"github.com/firebreak/firebreak/outputs"
 )
@@ -37,7 +40,8 @@ func TestAcksThatNothingWaitsForDoNoHarm(t *testing.T) {
 			o := open(t, options(p.addr))
 			var want []string
 			for i := range 10 {
-				a, b := fmt.Sprint(i, "a"), fmt.Sprint(i, "b")
+				pad := strings.Repeat("x", i) // batch makes ids of sizes
+				a, b := fmt.Sprint(i, "a", pad), fmt.Sprint(i, "b", pad)
 				want = append(want, a, b)
 				mustDeliver(t, o.Send(deadline(t, 5*time.Second), batch(chunk("x", a), chunk("y", a), chunk("x", b))))
 			}
@@ -126,33 +130,40 @@ func wireSize(b outputs.Batch) (n int64) {
 }
 
 func TestErrorsSayWhatToChange(t *testing.T) {
+	withTLS := func(o *Options) { o.TLS = &tlsconf.Client{} }
+	withKey := func(o *Options) { o.SharedKey = "k" }
 	for name, c := range map[string]struct {
 		serve func(net.Conn)
-		tls   bool
+		opts  func(*Options)
 		class outputs.Class
 		want  []string
 	}{
 		"TLS server": {func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 100))
 			_, _ = c.Write([]byte{0x15, 3, 1, 0, 2, 2, 0x46})
-		}, false, outputs.Held, []string{"tls: {}"}},
+		}, nil, outputs.Held, []string{"tls: {}"}},
 		"web server": {func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 100))
 			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
-		}, false, outputs.Transient, []string{"forward server"}},
+		}, nil, outputs.Transient, []string{"forward server"}},
 		"half-closed": {func(c net.Conn) {
 			_ = c.(*net.TCPConn).CloseWrite()
 			_, _ = io.Copy(io.Discard, c)
-		}, false, outputs.Transient, []string{"server closed the connection"}},
-		"no TLS, closes":    {func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) }, true, outputs.Transient, []string{"speaks TLS"}},
-		"no TLS, says none": {func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, true, outputs.Transient, []string{"speaks TLS"}},
+		}, nil, outputs.Transient, []string{"server closed the connection"}},
+		"no TLS, closes":    {func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) }, withTLS, outputs.Transient, []string{"speaks TLS"}},
+		"no TLS, says none": {func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, withTLS, outputs.Transient, []string{"speaks TLS"}},
+		"no greeting":       {func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, withKey, outputs.Transient, []string{"HELO", "i/o timeout", "never greets"}},
+		"no verdict": {func(c net.Conn) {
+			_, _ = c.Write(handshake.Helo{Nonce: []byte("n")}.Append(nil))
+			_, _ = c.Read(make([]byte, 4096))
+		}, withKey, outputs.Transient, []string{"PONG: server closed the connection"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPeer(t, func(p *peer) { p.serve = c.serve })
 			opts := options(p.addr)
 			opts.ConnectTimeout = 200 * time.Millisecond
-			if c.tls {
-				opts.TLS = &tlsconf.Client{}
+			if c.opts != nil {
+				c.opts(opts)
 			}
 			o := open(t, opts)
 			for range 3 { // what ends the connection may show in different places
@@ -165,5 +176,12 @@ func TestErrorsSayWhatToChange(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestExpiredCertificateIsNotTheCAsFault(t *testing.T) {
+	e := explain(&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}})
+	if e.Class != outputs.Held || !strings.Contains(e.Hint, "renew") || strings.Contains(e.Hint, "ca_file") {
+		t.Errorf("class %d, hint %q", e.Class, e.Hint)
 	}
 }
