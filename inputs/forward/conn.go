@@ -46,6 +46,7 @@ type conn struct {
 	setup    time.Time // deadline of a handshake; zero: there is none
 	deadline bool      // a read deadline is set
 	started  bool      // something was read
+	ending   ending    // how it is closed
 
 	stopBy atomic.Int64 // unix nanoseconds: stop reading at the end of the message, at the latest then; 0: go on
 }
@@ -282,21 +283,54 @@ func (c *conn) flush() error {
 
 var ackHead = []byte("\x81\xa3ack")
 
+// An ending is how a connection is closed. A higher one takes the place of a lower one.
+type ending uint8
+
+const (
+	_ ending = iota
+	// A client that never asked for an ack doesn't read. It would see a plain end only after it wrote one more message
+	// into it, which nobody gets (Docker's driver loses a line of each container so). With a reset its write fails at
+	// once, and it sends the message on a new connection. The kernel does the same when this process is killed.
+	byReset
+	// A reset could overtake the last ack, and a client that has ended by itself needs none.
+	byEnd
+)
+
+func (c *conn) endBy(e ending) {
+	if e <= c.ending {
+		return
+	}
+	c.ending = e
+	if t, ok := c.raw.(*net.TCPConn); ok {
+		linger := -1
+		if e == byReset {
+			linger = 0
+		}
+		t.SetLinger(linger)
+	}
+}
+
 // ack queues the answer to a message that asks for one. The value of chunk goes back byte for byte: Fluentd's ends
 // with a newline.
 func (c *conn) ack(o option) {
-	switch {
-	case o.chunk == nil:
-	case c.json:
-		c.ackJSON(o.chunk)
-	default:
-		c.batch().addAck(ackHead, o.chunk)
+	if o.chunk == nil {
+		c.endBy(byReset)
+		return
 	}
+	c.endBy(byEnd)
+	if c.json {
+		c.ackJSON(o.chunk)
+		return
+	}
+	c.batch().addAck(ackHead, o.chunk)
 }
 
 // finish cleans up after the connection and reports how it ended.
 func (c *conn) finish(err error) {
 	cut := c.win.len() > 0 || c.stream
+	if errors.Is(err, io.EOF) {
+		c.endBy(byEnd)
+	}
 	c.letGo(err, cut)
 	if c.out != nil { // a batch that an error left behind
 		c.out.release()

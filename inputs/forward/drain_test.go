@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,27 @@ func TestIntakeGoesOnUntilClientsAreQuiet(t *testing.T) {
 	srv.end(t)
 	if n := len(s.list()); n != 5 {
 		t.Errorf("%d events", n)
+	}
+}
+
+// A client that doesn't read loses nothing at the end: its next write fails, instead of going nowhere. One that waits
+// for acks sees the last of them and then a plain end.
+func TestEndIsSeenByTheNextWrite(t *testing.T) {
+	s := newSink()
+	srv := start(t, testOptions(), Env{Shutdown: config.Shutdown{Quiet: 10 * time.Millisecond, Deadline: 20 * time.Second}}, s)
+	plain, acked := srv.dial(t), srv.dial(t)
+	write(t, plain, docker("app", "1", kv()))
+	write(t, acked, docker("app", "2", kv()))
+	write(t, acked, docker("app", "3", chunkOpt("3")))
+	expect(t, acked, ackOf("3"))
+	wait(t, "three events", func() bool { return len(s.list()) == 3 })
+	srv.cancel()
+	srv.end(t)
+	if _, err := plain.Write(docker("app", "4", kv())); err == nil {
+		t.Error("a write after the end says that it is all right")
+	}
+	if n, err := acked.Read(make([]byte, 64)); err != io.EOF {
+		t.Errorf("the end of a connection with acks: %d bytes, %v", n, err)
 	}
 }
 
