@@ -13,6 +13,9 @@ var (
 	routeKeys = []string{"name", "match", "to", "discard", "continue", "processors"}
 )
 
+// reservedRoutes are what the counters of discarded events use beside the names of routes.
+var reservedRoutes = []string{"unmatched", "malformed"}
+
 // otherRouteKeys are names that other tools use, and what they are here.
 var otherRouteKeys = map[string]string{
 	"output": "to", "outputs": "to", "destination": "to", "destinations": "to", "sink": "to", "send_to": "to", "drop": "discard", "if": "match", "when": "match",
@@ -69,6 +72,8 @@ func (l *loader) route(cfg *Config, n *node, at, lineKey string) Route {
 		r.Name = text
 		if !routeName.MatchString(text) {
 			l.problem(name.pos, fmt.Sprintf("%s.name: %s is not a name of a route", at, name.found()), "names hold 1 to 64 of the characters a-z 0-9 _ -")
+		} else if slices.Contains(reservedRoutes, text) {
+			l.problem(name.pos, fmt.Sprintf("%s.name: the counters use the name %q for something else", at, text), "choose another name")
 		} else if slices.ContainsFunc(cfg.Routes, func(o Route) bool { return o.Name == text }) {
 			l.problem(name.pos, fmt.Sprintf("two routes are called %q", text), "for one type from several conditions write match: { any: [ … ] }")
 		}
@@ -83,6 +88,9 @@ func (l *loader) route(cfg *Config, n *node, at, lineKey string) Route {
 	flagsRead := len(l.problems) == before
 	r.Continue = l.flag(n, "continue", at)
 	r.Processors = l.processors(n.get("processors"), at+": processors", r.Name, lineKey)
+	if r.Discard && len(r.Processors) > 0 {
+		l.problem(n.locate("processors"), at+" has processors for events that it discards", "remove them; processors for all events stand before the routes")
+	}
 	switch {
 	case r.Discard && n.get("to") != nil:
 		l.problem(n.locate("discard"), at+" has both to and discard", "remove one of them")
