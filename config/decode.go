@@ -76,22 +76,6 @@ func (l *loader) fill(n *node, path string, others []string, values []reflect.Va
 	}
 }
 
-// exampleOf shows the first option that has an example.
-func exampleOf(values []reflect.Value) string {
-	for _, v := range values {
-		for _, f := range fieldsOf(v.Type()) {
-			_, example := typeName(f.typ)
-			if f.def != "" {
-				example = f.def
-			}
-			if example != "" && isScalar(f.typ) {
-				return fmt.Sprintf("{ %s: %s }", f.key, example)
-			}
-		}
-	}
-	return "{ key: value }"
-}
-
 func isEmpty(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.String, reflect.Slice, reflect.Map:

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strconv"
@@ -201,4 +202,20 @@ func typeName(t reflect.Type) (name, example string) {
 		return typeName(t.Elem())
 	}
 	return "a whole number", "4"
+}
+
+// exampleOf shows the first option that has an example.
+func exampleOf(values []reflect.Value) string {
+	for _, v := range values {
+		for _, f := range fieldsOf(v.Type()) {
+			_, example := typeName(f.typ)
+			if f.def != "" {
+				example = f.def
+			}
+			if example != "" && isScalar(f.typ) {
+				return fmt.Sprintf("{ %s: %s }", f.key, example)
+			}
+		}
+	}
+	return "{ key: value }"
 }
