@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -51,11 +52,11 @@ func runRouter(stderr io.Writer, file string) error {
 	if err != nil {
 		return err
 	}
-	log, err := newLog(cfg.Log.Level)
+	log, sink, err := newLog(cfg.Log.Level, stderr)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Sync() }()
+	defer sink.flush(100 * time.Millisecond)
 	agent.LimitMemory(cfg)
 
 	ctx, kill := signals()
@@ -106,7 +107,7 @@ func lastSource(src source) (source, error) {
 	return source{path: name, text: text}, err
 }
 
-var hasDataDir = regexp.MustCompile(`(?m)^["']?data_dir["']?[ \t]*:`)
+var hasDataDir = regexp.MustCompile(`\bdata_dir["']?[ \t]*:`)
 
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
@@ -129,21 +130,18 @@ func signals() (stop, kill context.Context) {
 	return stop, kill
 }
 
-// newLog writes JSON lines to stderr.
-func newLog(level string) (*zap.Logger, error) {
+// newLog writes JSON lines; who may repeat samples them.
+func newLog(level string, out io.Writer) (*zap.Logger, *logSink, error) {
 	var l zapcore.Level
 	if err := l.Set(level); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	cfg := zap.NewProductionConfig()
-	cfg.Level = zap.NewAtomicLevelAt(l)
-	cfg.EncoderConfig.TimeKey = "time"
-	cfg.EncoderConfig.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	cfg.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
-	cfg.DisableCaller = true
-	cfg.DisableStacktrace = true
-	cfg.Sampling = nil // the agent does that, for what may repeat
-	return cfg.Build()
+	enc := zap.NewProductionEncoderConfig()
+	enc.TimeKey = "time"
+	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	enc.EncodeDuration = zapcore.StringDurationEncoder
+	sink := newLogSink(out)
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(enc), zapcore.AddSync(sink), l)), sink, nil
 }
 
 // greet tells who runs Firebreak for the first time what to paste next.
