@@ -195,7 +195,11 @@ outputs:
 	c.waitHealthy(30 * time.Second)
 	addr := c.published("24224")
 
-	l, finish := runLoad(t, load.Config{Addr: addr, Conns: 6, Rate: 30_000, Ack: true, Mode: load.Message})
+	rate := 30_000.0
+	if soak {
+		rate = 60_000 // 1 GiB of backlog, and then some
+	}
+	l, finish := runLoad(t, load.Config{Addr: addr, Conns: 6, Rate: rate, Ack: true})
 	peak := watchMemory(t, c, long(15*time.Second, 4*time.Minute))
 	finish()
 	for i, kind := range load.Kinds()[1:] {

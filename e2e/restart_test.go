@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -114,12 +113,12 @@ outputs:
 			}
 			return ""
 		})
-		// Without acks, a kill may cost what was under way in the last 50 ms, and what the driver wrote before it saw the
-		// reset: one line over TCP, which is all that a SIGTERM costs.
-		if most := uint64(kills * (rate/20 + 2)); killed[i] > most {
+		// Without acks, a kill may cost what was under way in the last 50 ms. SIGTERM costs
+		// nothing but what arrives between the last read of a connection and its end: hardly ever a line.
+		if most := uint64(kills * rate / 20); killed[i] > most {
 			t.Errorf("%s: %d of %d lines are lost by %d kills, more than %d", a.name, killed[i], rep.Lines, kills, most)
 		}
-		if most := uint64(stops); stopped[i]-killed[i] > most || strings.HasPrefix(a.name, "unix") && stopped[i] > killed[i] {
+		if stopped[i]-killed[i] > 1 {
 			t.Errorf("%s: %d of %d lines are lost by %d times SIGTERM", a.name, stopped[i]-killed[i], rep.Lines, stops)
 		}
 		if lost > stopped[i] {
