@@ -212,7 +212,7 @@ func exampleOf(values []reflect.Value) string {
 			if f.def != "" {
 				example = f.def
 			}
-			if example != "" && isScalar(f.typ) {
+			if example != "" && isScalar(f.typ) && f.typ.Kind() != reflect.Bool {
 				return fmt.Sprintf("{ %s: %s }", f.key, example)
 			}
 		}
