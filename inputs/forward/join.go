@@ -68,13 +68,17 @@ func (j *joiner) add(owner *conn, at stamp, p piece, rec []byte, file string) (d
 		l := e.Value.(*line)
 		switch {
 		case p.ordinal <= l.ordinal: // sent again after a lost ack
+			if file != "" && !slices.Contains(l.files, file) {
+				j.bytes += fileOverhead
+				l.files = append(l.files, file)
+			}
 			if l.done && p.ordinal == l.ordinal {
 				done = append(done, j.take(e))
 			}
 			return done
 		case p.ordinal != l.ordinal+1:
 			done = append(done, j.breakOff(e, brokenGap))
-		case len(l.log)+len(p.log) > j.maxLine:
+		case len(l.log)+len(p.log) > j.maxLine, l.pieces*leastPiece > j.maxLine:
 			done = append(done, j.breakOff(e, brokenTooLong))
 		}
 	}
@@ -87,11 +91,12 @@ func (j *joiner) add(owner *conn, at stamp, p piece, rec []byte, file string) (d
 	l := e.Value.(*line)
 	j.bytes -= l.size()
 	l.log = append(l.log, p.log...)
-	j.bytes += l.size()
+	l.pieces++
 	l.ordinal, l.owner, l.touched = p.ordinal, owner, time.Now()
 	if file != "" {
 		l.files = append(l.files, file)
 	}
+	j.bytes += l.size()
 	j.order.MoveToBack(e)
 	if p.last {
 		l.done = true

@@ -11,6 +11,12 @@ import (
 // piece (moby daemon/logger/fluentd, daemon/logger/copier.go). Dockers before 19.03 have no partial_id: their pieces
 // can't be told apart and are passed on as they are.
 
+const (
+	maxKeyPart   = 256     // bytes of a container_id, source or partial_id; Docker's have at most 64
+	leastPiece   = 1 << 10 // bytes of a piece on average; Docker's have 16 KiB, all but the last
+	fileOverhead = 4 << 10 // charged for a piece that is kept in a file, too: it takes a block there
+)
+
 // A lineKey names a line whose pieces are joined.
 type lineKey struct{ tag, container, source, id string }
 
@@ -48,7 +54,9 @@ func readPiece(tag string, rec []byte) (p piece, ok bool) {
 			p.log, hasLog = text, true
 		}
 	})
-	return p, partial && hasLog && p.key.id != "" && p.ordinal > 0
+	// What an attacker could fill the memory with is passed on as it is, too.
+	small := max(len(p.key.container), len(p.key.source), len(p.key.id)) <= maxKeyPart
+	return p, partial && hasLog && small && p.key.id != "" && p.ordinal > 0
 }
 
 // eachPair calls f for each pair of a map of valid structure: with the text of the key (nil when it is no string), the
@@ -83,6 +91,7 @@ type line struct {
 	head    []byte // the pairs of the first piece, without log and the partial_ keys
 	pairs   int    // in head
 	log     []byte
+	pieces  int   // that log is made of
 	ordinal int   // of the last piece
 	owner   *conn // the connection that the last piece came from; nil: none any more
 	touched time.Time
@@ -106,7 +115,10 @@ func newLine(p piece, at stamp, rec []byte) *line {
 // lineOverhead is charged for a line besides its bytes.
 const lineOverhead = 512
 
-func (l *line) size() int64 { return lineOverhead + int64(cap(l.head)+cap(l.log)) }
+func (l *line) size() int64 {
+	key := len(l.key.container) + len(l.key.source) + len(l.key.id)
+	return lineOverhead + int64(key+cap(l.head)+cap(l.log)+fileOverhead*len(l.files))
+}
 
 // appendRecord appends the joined record: the first piece's, with the whole text under log.
 func (l *line) appendRecord(dst []byte) []byte {
