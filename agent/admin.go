@@ -17,6 +17,8 @@ import (
 )
 
 const (
+	adminConnections = 64 // at the same time
+
 	adminPatience = time.Second      // for the name of the address, if it is one
 	adminRetry    = 10 * time.Second // while the address is taken
 )
@@ -60,8 +62,33 @@ func (ad *admin) listen() error {
 	if ad.closed {
 		return errors.Join(net.ErrClosed, ln.Close())
 	}
-	ad.ln = ln
+	ad.ln = &bounded{Listener: ln, places: make(chan struct{}, adminConnections)}
 	return nil
+}
+
+// bounded has at most so many connections open; more wait to be accepted.
+type bounded struct {
+	net.Listener
+	places chan struct{}
+}
+
+func (b *bounded) Accept() (net.Conn, error) {
+	c, err := b.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	b.places <- struct{}{}
+	return &boundedConn{Conn: c, leave: sync.OnceFunc(func() { <-b.places })}, nil
+}
+
+type boundedConn struct {
+	net.Conn
+	leave func()
+}
+
+func (c *boundedConn) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
 }
 
 func (ad *admin) handler() http.Handler {
@@ -131,11 +158,13 @@ func (ad *admin) start(ctx context.Context) {
 	})
 }
 
-// stop ends requests by the end of ctx.
-func (ad *admin) stop(ctx context.Context) {
+// stop ends requests, and cuts off those that are not done by then.
+func (ad *admin) stop(by time.Time) {
 	if ad.srv == nil {
 		return
 	}
+	ctx, cancel := context.WithDeadline(context.Background(), by)
+	defer cancel()
 	ad.mu.Lock()
 	ad.closed = true
 	ln := ad.ln

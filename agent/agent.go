@@ -43,6 +43,7 @@ type Agent struct {
 	degraded string
 	kill     context.Context
 	started  time.Time
+	patience patience
 
 	lock   dataLock
 	ins    []*input
@@ -78,7 +79,7 @@ type target struct {
 func New(o Options) (*Agent, error) {
 	a := &Agent{
 		cfg: o.Config, source: o.Source, log: o.Log, version: o.Version, degraded: o.Degraded, kill: o.Kill, started: time.Now(),
-		lock: dataLock{dir: o.Config.DataDir},
+		patience: defaultPatience(), lock: dataLock{dir: o.Config.DataDir},
 	}
 	if a.log == nil {
 		a.log = zap.NewNop()

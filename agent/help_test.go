@@ -97,6 +97,7 @@ func build(t *testing.T, cfg *config.Config) *underTest {
 		t.Fatal(err)
 	}
 	r.Agent = a
+	r.patience.failing = 100 * time.Millisecond
 	return r
 }
 

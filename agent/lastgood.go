@@ -17,6 +17,9 @@ func KeepConfig(dataDir string, src []byte) error {
 	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, src) {
 		return nil
 	}
+	if err := os.MkdirAll(dataDir, 0o750); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(dataDir, lastGood+".*")
 	if err != nil {
 		return err

@@ -14,12 +14,16 @@ const (
 	endOfDelivery = time.Second            // requests under way are cut off
 	endOfRequests = 600 * time.Millisecond // what is cut off has returned
 	endOfClosing  = 200 * time.Millisecond // files are synced and closed
+	endOfAdmin    = 100 * time.Millisecond // from the end of all that: for who asks just now
 )
 
-const (
-	errorPatience = 3 * time.Second // how long a destination is waited for whose last attempt failed
-	killPatience  = 2 * time.Second // for each step, after a second signal
-)
+// A patience says how long a shutdown waits for what may be in vain.
+type patience struct {
+	failing time.Duration // for a destination whose last attempt failed
+	killed  time.Duration // for each step, after a second signal
+}
+
+func defaultPatience() patience { return patience{failing: 3 * time.Second, killed: 2 * time.Second} }
 
 // stop ends the inputs, lets the destinations deliver, and closes everything, within the deadline of the shutdown.
 func (a *Agent) stop(stopDelivery func(), receiving, aside *sync.WaitGroup) {
@@ -53,9 +57,11 @@ func (a *Agent) stop(stopDelivery func(), receiving, aside *sync.WaitGroup) {
 	}
 	closing.Wait()
 	a.await(aside.Wait, deadline.Add(-endOfClosing))
-	last, cancel := context.WithDeadline(context.Background(), deadline)
-	defer cancel()
-	a.admin.stop(last)
+	last := time.Now().Add(endOfAdmin)
+	if deadline.Before(last) {
+		last = deadline
+	}
+	a.await(func() { a.admin.stop(last) }, last.Add(endOfAdmin))
 	a.lock.release()
 	a.log.Info("stopped", zap.Duration("took", time.Since(asked)))
 }
@@ -75,7 +81,7 @@ func (a *Agent) await(f func(), until time.Time) bool {
 		return true
 	case <-t.C:
 	case <-a.kill.Done():
-		t.Reset(min(time.Until(until), killPatience))
+		t.Reset(min(time.Until(until), a.patience.killed))
 		select {
 		case <-done:
 		case <-t.C:
@@ -108,7 +114,7 @@ func (a *Agent) awaitDelivery(deadline time.Time) {
 				failing[i] = time.Now()
 			}
 			delivered[i] = s.Buffer.Delivered
-			hope := s.Breaker == "closed" && (failing[i].IsZero() || time.Since(failing[i]) < errorPatience)
+			hope := s.Breaker == "closed" && (failing[i].IsZero() || time.Since(failing[i]) < a.patience.failing)
 			waiting = waiting || hope && s.Buffer.Buffered > 0
 		}
 		if !waiting {

@@ -75,6 +75,7 @@ func assembled(t *testing.T, deadline time.Duration, in serving, dests ...*desti
 	r.Agent.kill, r.kill = context.WithCancel(context.Background())
 	r.cfg, r.Agent.log, r.dests = cfg, r.log.logger(), nil
 	r.lock.dir = cfg.DataDir
+	r.patience = patience{failing: 500 * time.Millisecond, killed: 300 * time.Millisecond}
 	r.admin = &admin{a: r.Agent}
 	r.ins = []*input{{name: "in", in: in, intake: r.router.Intake("in")}}
 	for _, d := range dests {
@@ -92,10 +93,10 @@ func TestShutdownEndsInTime(t *testing.T) {
 		kill     bool
 		says     string
 	}{
-		{"input", 3 * time.Second, false, "an input hangs"},
-		{"send", 3 * time.Second, false, "a request hangs"},
-		{"disk", 3 * time.Second, false, "its disk hangs"},
-		{"all", 3 * time.Second, false, "a request hangs"},
+		{"input", 1500 * time.Millisecond, false, "an input hangs"},
+		{"send", 1500 * time.Millisecond, false, "a request hangs"},
+		{"disk", 1500 * time.Millisecond, false, "its disk hangs"},
+		{"all", 1500 * time.Millisecond, false, "a request hangs"},
 		{"input", time.Hour, true, "an input hangs"},
 		{"send", time.Hour, true, "a request hangs"},
 		{"disk", time.Hour, true, "its disk hangs"},
@@ -129,7 +130,7 @@ func TestShutdownEndsInTime(t *testing.T) {
 			most := c.deadline
 			if c.kill {
 				time.AfterFunc(200*time.Millisecond, r.kill)
-				most = 3*killPatience + time.Second
+				most = 4 * time.Second
 			}
 			if took := r.end(); took > most || r.err != nil {
 				t.Errorf("took %v, at most %v: %v", took, most, r.err)
@@ -186,15 +187,15 @@ func TestShutdownWaitsForWhatHasHope(t *testing.T) {
 		least, most time.Duration
 		delivered   float64
 	}{
-		{"slow", &takes{2 * time.Second}, time.Millisecond, "closed", time.Second, 4 * time.Second, 1},
-		{"too slow", &takes{time.Hour}, time.Millisecond, "closed", 4 * time.Second, 6 * time.Second, 0},
-		{"dead", &refuses{}, time.Millisecond, "open", 0, time.Second, 0},
-		{"fails now and then", &refuses{}, time.Hour, "closed", 2 * time.Second, 4500 * time.Millisecond, 0},
+		{"slow", &takes{time.Second}, time.Millisecond, "closed", 700 * time.Millisecond, 2500 * time.Millisecond, 1},
+		{"too slow", &takes{time.Hour}, time.Millisecond, "closed", 2 * time.Second, 4 * time.Second, 0},
+		{"dead", &refuses{}, time.Millisecond, "open", 0, 400 * time.Millisecond, 0},
+		{"fails now and then", &refuses{}, time.Hour, "closed", 450 * time.Millisecond, 1500 * time.Millisecond, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			b := buffer.OpenMemory(buffer.MemoryOptions{Name: "d"})
-			r := assembled(t, 6*time.Second, hangingInput{}, parked("d", c.out, b, c.retry))
+			r := assembled(t, 4*time.Second, hangingInput{}, parked("d", c.out, b, c.retry))
 			oneEvent(t, b)
 			eventually(t, func() string {
 				if s := r.dests[0].Stats(); s.Breaker != c.breaker || s.Requests == 0 {
