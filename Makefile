@@ -28,7 +28,7 @@ build: ## the static binary ./firebreak
 	$(BUILD) -o firebreak ./cmd/firebreak
 
 test: ## everything that needs no root and no Docker
-	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./e2e/...
 	$(GO) test -timeout 5m ./...
@@ -39,10 +39,10 @@ race: ## the same tests with the race detector
 e2e: ## the shipped binary and image against the real Docker engine (RUN=regexp picks tests)
 	$(GO) test -tags e2e -count 1 -timeout 15m -run '$(RUN)' -v ./e2e
 
-soak: build ## the long forms: hours of faults in minutes, with the figures
+soak: build ## the long forms of all tests, and the figures of the benchmarks (ARGS goes to ./bench)
 	FIREBREAK_SOAK=1 $(GO) test -count 1 -timeout 60m ./...
 	FIREBREAK_SOAK=1 $(GO) test -tags e2e -count 1 -timeout 60m -v ./e2e
-	$(GO) run ./bench $(ARGS)
+	$(GO) run ./bench -firebreak ./firebreak $(ARGS)
 
 fuzz: ## each fuzz target for FUZZTIME (30s)
 	@set -e; for pkg in $$($(GO) list ./...); do \
@@ -52,7 +52,7 @@ fuzz: ## each fuzz target for FUZZTIME (30s)
 	done
 
 lint: build ## vet, formatting, shell scripts, unit file, the example configuration; staticcheck and shellcheck if installed
-	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	$(GO) vet ./... && $(GO) vet -tags e2e ./e2e/...
 	bash -n .ci/run
 	./firebreak check -c deploy/firebreak.yaml

@@ -58,6 +58,7 @@ func TestDiskTrouble(t *testing.T) {
 	tests := []struct {
 		name    string
 		prepare func(t *testing.T, data string)              // before the start
+		early   bool                                         // the trouble begins before the start, too
 		trouble func(t *testing.T, data string) (end func()) // under load
 		seen    func(status) string                          // "" when the status says it
 	}{
@@ -82,6 +83,19 @@ func TestDiskTrouble(t *testing.T) {
 			trouble: func(t *testing.T, data string) func() { return freeze(t, filepath.Join(data, "buffers", "access")) },
 			seen:    volatile("access"),
 		},
+		{
+			name:    "every write hangs",
+			prepare: func(t *testing.T, data string) { mountExt4(t, data, 256) },
+			trouble: func(t *testing.T, data string) func() { return freeze(t, data) },
+			seen:    volatile("audit"),
+		},
+		{
+			name:    "the disk hangs before the start",
+			prepare: func(t *testing.T, data string) { mountExt4(t, filepath.Join(data, "buffers", "access"), 256) },
+			early:   true,
+			trouble: func(t *testing.T, data string) func() { return freeze(t, filepath.Join(data, "buffers", "access")) },
+			seen:    volatile("access"),
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -94,14 +108,18 @@ func TestDiskTrouble(t *testing.T) {
 			dir := t.TempDir()
 			data := filepath.Join(dir, "data")
 			tt.prepare(t, data)
+			end := func() {}
+			if tt.early {
+				end = tt.trouble(t, data)
+			}
 			port := freePort(t)
 			r := startRouter(t, dir, kinds(port, servers, "buffer: { max_bytes: 1GiB }"))
+			t.Cleanup(func() { end() }) // first of all: a process that hangs in a write can't be killed
 			l, finish := runLoad(t, load.Config{Addr: "127.0.0.1:" + port, Conns: 3, Rate: 30_000, Ack: true})
 			if err := sinks[1].WaitEvents(within(t, 30*time.Second), 10_000); err != nil {
 				t.Fatal(err)
 			}
-			end := func() {}
-			if tt.trouble != nil {
+			if tt.trouble != nil && !tt.early {
 				end = tt.trouble(t, data)
 			}
 			l.ResetStalls()
@@ -185,7 +203,7 @@ func freeze(t *testing.T, dir string) (thaw func()) {
 			}
 		}
 	}
-	t.Cleanup(thaw) // before the router is killed: a process that hangs in a write can't be
+	t.Cleanup(thaw)
 	return thaw
 }
 

@@ -101,7 +101,6 @@ func startRouter(t *testing.T, dir, config string) *router {
 		}
 		r.args = append(r.args, "-c", file)
 	}
-	r.start()
 	t.Cleanup(func() {
 		if t.Failed() {
 			_, body, _ := r.get("/status")
@@ -112,6 +111,7 @@ func startRouter(t *testing.T, dir, config string) *router {
 			t.Logf("end of the router's log:\n%s", tail(r.log, 30))
 		}
 	})
+	r.start()
 	return r
 }
 
@@ -151,6 +151,9 @@ func (r *router) start() {
 
 // kill ends the router with SIGKILL, if it runs.
 func (r *router) kill() {
+	if r.done == nil {
+		return
+	}
 	_ = r.cmd.Process.Kill()
 	select {
 	case <-r.done:
