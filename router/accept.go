@@ -55,6 +55,7 @@ type scratch struct {
 	records       [2][]byte        // what processors write, in turn
 	large         []int            // events of the present chunk that are too large, ascending
 	now, part     record.Chunk     // the chunk in work, and what processors read of it; here to allocate neither
+	whole         record.Chunk     // what is put in parts; likewise
 	split         split
 }
 
@@ -89,9 +90,36 @@ func (s *scratch) route(p *plan, c *record.Chunk) {
 		s.counts.routed[p.first] += n
 		c.Route = s.router.routes[p.first].name
 		for _, k := range p.to {
-			s.out[k] = append(s.out[k], *c)
+			s.out[k] = s.put(s.out[k], *c)
 		}
 	}
+}
+
+// maxChunk bounds the data of the chunks that destinations get, in bytes: inputs keep to it, but processors can make
+// events larger. One event alone may be larger. Destinations send no less than a chunk at a time.
+const maxChunk = 1 << 20
+
+// put appends a chunk, in parts when it is too large.
+func (s *scratch) put(dst []record.Chunk, c record.Chunk) []record.Chunk {
+	for len(c.Data) > maxChunk && c.Events > 1 {
+		s.whole = c
+		size, n := 0, 0
+		for it := record.Iterate(&s.whole); n < c.Events-1 && it.Next(); n++ {
+			entry := len(it.Event().Raw)
+			if n > 0 && size+entry > maxChunk {
+				break
+			}
+			size += entry
+		}
+		if n == 0 {
+			break // not canonical
+		}
+		part := c
+		part.Data, part.Events = c.Data[:size:size], n
+		dst = append(dst, part)
+		c.Data, c.Events = c.Data[size:], c.Events-n
+	}
+	return append(dst, c)
 }
 
 func (s *scratch) deliver(ctx context.Context) error {
@@ -132,7 +160,7 @@ func (s *scratch) release() {
 		}
 	}
 	s.large = emptied(s.large)
-	s.now, s.part = record.Chunk{}, record.Chunk{}
+	s.now, s.part, s.whole = record.Chunk{}, record.Chunk{}, record.Chunk{}
 	s.split.release()
 	s.router.pool.Put(s)
 }

@@ -24,9 +24,12 @@ type memory struct {
 	events  []got
 	chunks  int
 	appends int
-	blocks  bool
-	err     error
-	before  func()
+
+	largest, largestEvents int // bytes of a chunk with several events
+
+	blocks bool
+	err    error
+	before func()
 }
 
 func (m *memory) Append(_ context.Context, chunks []record.Chunk) error {
@@ -50,6 +53,9 @@ func (m *memory) keep(chunks []record.Chunk, reason string) error {
 	for i := range chunks {
 		c := &chunks[i]
 		m.chunks++
+		if len(c.Data) > m.largest && c.Events > 1 {
+			m.largest, m.largestEvents = len(c.Data), c.Events
+		}
 		n := 0
 		it := record.Iterate(c)
 		for it.Next() {

@@ -115,6 +115,6 @@ func (j *joiner) flush() {
 		out.Data = j.data[j.start:j.end:j.end]
 	}
 	j.size -= len(out.Data)
-	j.dst = append(j.dst, out)
+	j.dst = j.s.put(j.dst, out)
 	j.events, j.copying = 0, false
 }
