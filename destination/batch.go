@@ -50,6 +50,12 @@ func (to *parcel) addEvent(h *held, i int, e record.Event, off, size int) {
 	to.pieces = append(to.pieces, piece{h, i, i + 1})
 }
 
+// end returns the number behind the last event.
+func (to *parcel) end() uint64 {
+	last := to.pieces[len(to.pieces)-1]
+	return last.h.lease.ID.First + uint64(last.to)
+}
+
 // front returns the lease and the index of the first event that isn't settled; nil: all are.
 func (to *parcel) front() (*held, int) {
 	for _, p := range to.pieces {

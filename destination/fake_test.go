@@ -73,7 +73,9 @@ func texts(b outputs.Batch) []string {
 	return out
 }
 
-func lines(dst []byte, e record.Event) ([]byte, error) { return append(append(dst, textOf(e)...), '\n'), nil }
+func lines(dst []byte, e record.Event) ([]byte, error) {
+	return append(append(dst, textOf(e)...), '\n'), nil
+}
 
 // A request is one call of Send.
 type request struct {
@@ -258,7 +260,7 @@ func (r *rig) append(chunks ...record.Chunk) {
 // await waits until nothing is buffered.
 func (r *rig) await(limit time.Duration) {
 	r.t.Helper()
-	for end := time.Now().Add(limit); r.buf.Stats().Buffered > 0; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(limit); r.buf.Stats().Buffered > 0; time.Sleep(max(10*time.Millisecond, limit/10_000)) {
 		if time.Now().After(end) {
 			r.t.Fatalf("%d events are still buffered after %v; status %+v", r.buf.Stats().Buffered, limit, r.d.Stats())
 		}

@@ -97,7 +97,6 @@ func TestBreakerOpensAndClosesWithWindow(t *testing.T) {
 	})
 }
 
-
 func TestWindowIsSharedByWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var flying, most, chunks atomic.Int64

@@ -19,8 +19,8 @@ type held struct {
 	lease *buffer.Lease
 	todo  []span // not settled yet, in order
 	done  []buffer.Settled
-	sent  int       // events below it were sent before
-	cut   int       // an event, and where it starts in the data: the last cut of slice
+	sent  int // events below it were sent before
+	cut   int // an event, and where it starts in the data: the last cut of slice
 	off   int
 	at    int64     // bytes that the worker had taken before it
 	since time.Time // when it was taken, if batches linger

@@ -43,7 +43,7 @@ func (w *worker) send(ctx context.Context, p *parcel) (*outputs.Error, bool) {
 			pc.h.settle(pc.from, pc.to, buffer.Delivered, "")
 		}
 		d.counts.sent.Add(uint64(p.bytes))
-		w.suspect.passed()
+		w.suspect.passed(p)
 		return nil, true
 	}
 	some := w.settle(p, res, e != nil)
@@ -52,7 +52,7 @@ func (w *worker) send(ctx context.Context, p *parcel) (*outputs.Error, bool) {
 	}
 	if e == nil {
 		if len(res.Retry) == 0 {
-			w.suspect.passed()
+			w.suspect.passed(p)
 		}
 		return nil, some
 	}

@@ -14,19 +14,20 @@ import (
 const (
 	// suspectAfter is how many times the same events may fail before they are sent in small parts.
 	suspectAfter = 3
-	// suspectRounds is how many times in a row an event must fail alone, each time followed by a probe that succeeds,
-	// before it is given up; suspectTime is how long that must last at least.
-	suspectRounds = 6
+	// suspectRounds is how many times in a row an event must fail alone, each time followed by suspectProbes probes
+	// that succeed, before it is given up; suspectTime is how long that must last at least. A server that hangs up at
+	// random does that less than once in 50 million times, whatever its odds.
+	suspectRounds = 8
+	suspectProbes = 3
 	suspectTime   = 30 * time.Second
 	// maxProbe bounds the size of a probe. It is large enough for a network that loses large packets to fail it, too,
 	// and small enough that an event which is too large for the server differs from it.
 	maxProbe = 64 << 10
-	// maxPart is the number of events in a part from which on batches are whole again.
-	maxPart = 1 << 14
 )
 
 // A Prober is an output whose other side can't refuse events, only hang up on them. Probe makes a request of about
-// the given size that holds no event to where the tag's events go; nil means that it was taken.
+// the given size that holds no event to where the tag's events go; nil means that it was taken. It isn't called while
+// the same worker sends.
 type Prober interface {
 	Probe(ctx context.Context, tag string, size int) error
 }
@@ -35,7 +36,8 @@ type Prober interface {
 // event closes the connection, again and again, and looks as if it were dead.
 //
 // Events that fail suspectAfter times are sent in small parts: first a single event, then twice as many after each
-// success, and a single one again after each failure. So the first part that fails holds one event in the end.
+// success, and a single one again after each failure. So either a part fails that holds one event, or all of them are
+// taken, and batches are whole again.
 //
 // An event that fails alone becomes a dead letter only when the server hangs up on it and takes a probe, in turn, for
 // a while. That other events were taken is no evidence: those before it may have met a better time, and those of
@@ -46,6 +48,7 @@ type Prober interface {
 // Outputs with keys or encoders say by themselves which events they refuse.
 type suspicion struct {
 	limit    int       // events per attempt; 0: no limit
+	end      uint64    // number behind the last event of the smallest part that failed
 	front    uint64    // number of the first event that failed
 	failures int       // of front, in a row
 	rounds   int       // of a failure and a probe that succeeded, in a row
@@ -53,13 +56,13 @@ type suspicion struct {
 }
 
 // passed is told that a batch was delivered.
-func (s *suspicion) passed() {
+func (s *suspicion) passed(p *parcel) {
 	if s.failures == 0 && s.limit == 0 {
 		return
 	}
 	s.failures, s.rounds = 0, 0
-	if s.limit *= 2; s.limit > maxPart {
-		s.limit = 0
+	if s.limit *= 2; p.end() >= s.end {
+		s.limit = 0 // everything that had failed was taken
 	}
 }
 
@@ -82,13 +85,14 @@ func (s *suspicion) failed(ctx context.Context, w *worker, p *parcel, e *outputs
 		s.front, s.failures, s.rounds = n, 0, 0
 	}
 	s.failures++
-	if p.batch.Events > 1 {
-		if s.limit > 0 || s.failures >= suspectAfter {
-			s.limit = 1
-		}
+	if s.limit == 0 && s.failures < suspectAfter {
 		return false
 	}
-	if s.failures <= suspectAfter || silence(e) || !s.probe(ctx, w, p) {
+	s.limit, s.end = 1, p.end()
+	if p.batch.Events > 1 {
+		return false
+	}
+	if silence(e) || !s.probe(ctx, w, p) {
 		s.rounds = 0
 		return false
 	}
@@ -101,7 +105,7 @@ func (s *suspicion) failed(ctx context.Context, w *worker, p *parcel, e *outputs
 	w.d.log.Warn("server hangs up on an event again and again, and takes others: dead letter",
 		zap.String("tag", h.lease.Chunk.Tag), zap.Error(e))
 	w.bury(h, at, at+1, ReasonRejected, e.Error())
-	*s = suspicion{limit: 1}
+	*s = suspicion{}
 	return true
 }
 
@@ -123,5 +127,10 @@ func (s *suspicion) probe(ctx context.Context, w *worker, p *parcel) bool {
 		defer recovered(&err)
 		return prober.Probe(ctx, p.batch.Chunks[0].Tag, min(p.bytes, maxProbe))
 	}
-	return ask() == nil && ctx.Err() == nil
+	for range suspectProbes {
+		if ask() != nil || ctx.Err() != nil {
+			return false
+		}
+	}
+	return true
 }
