@@ -23,6 +23,7 @@ type file struct {
 	rel  string
 	turn chan struct{} // full while somebody writes; f is the holder's
 	f    *os.File      // nil: not open
+	size int64         // after the last write, while it is open
 
 	users int       // under files.mu: who has it or waits for it
 	used  time.Time // under files.mu

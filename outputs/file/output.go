@@ -110,6 +110,7 @@ func (o *output) write(f *file, body []byte) error {
 		err = f.f.Sync()
 	}
 	if err == nil {
+		f.size = size + int64(n)
 		return nil
 	}
 	if info, serr := f.f.Stat(); n > 0 && serr == nil && info.Size() == size+int64(n) {
@@ -121,15 +122,16 @@ func (o *output) write(f *file, body []byte) error {
 	return err
 }
 
-// prepare makes sure that f is open, still under its name, and has room for n bytes. It returns the file's size.
+// prepare makes sure that f is open, still under its name and as it was left, and has room for n bytes. It returns the
+// file's size.
 func (o *output) prepare(f *file, n int64) (size int64, err error) {
 	if f.f != nil {
 		opened, err := f.f.Stat()
 		named, nerr := os.Lstat(filepath.Join(o.dir.base, f.rel))
-		if err == nil && nerr == nil && os.SameFile(opened, named) {
-			size = opened.Size()
+		if err == nil && nerr == nil && os.SameFile(opened, named) && opened.Size() == f.size {
+			size = f.size
 		} else {
-			f.close() // renamed or removed by somebody else
+			f.close() // renamed, removed, cut or appended to by somebody else: opening it looks at its end
 		}
 	}
 	if f.f == nil {
@@ -160,7 +162,11 @@ func (o *output) result(b outputs.Batch, rel string, err error) outputs.Result {
 	if err == nil {
 		return outputs.Result{}
 	}
-	e := &outputs.Error{Err: fmt.Errorf("write %q: %w", filepath.Join(o.dir.base, rel), err)}
+	path := filepath.Join(o.dir.base, rel)
+	if pe, ok := err.(*fs.PathError); ok && pe.Path == path {
+		err = pe.Err // the path is said once
+	}
+	e := &outputs.Error{Err: fmt.Errorf("write %q: %w", path, err)}
 	switch {
 	case errors.Is(err, errTooMany):
 		return dead(b, reasonTooMany, e)
