@@ -8,9 +8,11 @@ import (
 )
 
 const (
-	maxChunk  = 1 << 20 // bytes of a chunk; one event alone may be larger
-	maxChunks = 1024    // of a batch
-	keepBatch = 1 << 20 // a larger batch isn't kept for the next one
+	maxChunk  = 1 << 20   // bytes of a chunk; one event alone may be larger
+	maxChunks = 1024      // of a batch
+	maxBatch  = 256 << 10 // bytes of a batch, and one event: what a connection holds while its events are stored
+	// scarceBatch is maxBatch while the memory budget is scarce: there are many connections then, and each may have one.
+	scarceBatch = 32 << 10
 )
 
 // A batch is what goes to one call of Accept: the events of everything that one read completed, in order, with the
@@ -32,8 +34,9 @@ type batch struct {
 // A batch is only held between a read and the Accept that follows it, so idle connections have none.
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-func (b *batch) release() {
-	if cap(b.out) > keepBatch+keepBatch/2 {
+// release gives the batch back. One that is larger than most will need isn't kept.
+func (b *batch) release(scarce bool) {
+	if cap(b.out) > 2*batchBytes(scarce) {
 		return
 	}
 	clear(b.chunks) // drops the references to tags
@@ -43,7 +46,16 @@ func (b *batch) release() {
 }
 
 // full reports whether the batch should go out before more is added.
-func (b *batch) full() bool { return len(b.out) >= maxChunk || len(b.chunks) >= maxChunks }
+func (b *batch) full(scarce bool) bool {
+	return len(b.out) >= batchBytes(scarce) || len(b.chunks) >= maxChunks
+}
+
+func batchBytes(scarce bool) int {
+	if scarce {
+		return scarceBatch
+	}
+	return maxBatch
+}
 
 func (b *batch) empty() bool {
 	return b.events == 0 && len(b.ackEnds) == 0 && b.invalid == invalids{}

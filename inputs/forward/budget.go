@@ -15,7 +15,7 @@ const smallBuffer = 64 << 10
 // than there is, so that it can end its message; nobody is stuck. So the bound is the budget and one event.
 type budget struct {
 	total  int64
-	scarce atomic.Bool // more than half is used: who can do without should give back
+	scarce atomic.Bool // more than half was used, and still more than a quarter: who can do without should give back
 
 	mu    sync.Mutex
 	free  int64         // below zero while somebody took more than there was
@@ -47,7 +47,12 @@ func (b *budget) tryLocked(n, size int64) bool {
 
 func (b *budget) take(n int64) {
 	b.free -= n
-	b.scarce.Store(b.free < b.total/2)
+	switch { // between the two it stays, so that buffers don't shrink and grow in turn
+	case b.free < b.total/2:
+		b.scarce.Store(true)
+	case b.free > b.total/4*3:
+		b.scarce.Store(false)
+	}
 }
 
 // wait is try that waits for room until ctx ends. who is the one that waits.

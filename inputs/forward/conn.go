@@ -114,7 +114,7 @@ func (c *conn) serve() error {
 		switch {
 		case err == nil:
 			c.win.skip(n)
-			if c.out != nil && c.out.full() {
+			if c.out != nil && c.out.full(c.scarce()) {
 				err = c.flush()
 			}
 		case err == mp.ErrShort && !c.win.frame.whole:
@@ -257,6 +257,9 @@ func (c *conn) batch() *batch {
 	return c.out
 }
 
+// scarce reports whether many share the memory, so that each should take less.
+func (c *conn) scarce() bool { return c.in.budget.scarce.Load() }
+
 // flush has the batch stored and sends the acks that are due then, each in a write of its own: one read of a client
 // that takes two acks for one (fluent-logger-golang) would leave it waiting for ever.
 func (c *conn) flush() error {
@@ -265,7 +268,7 @@ func (c *conn) flush() error {
 		return nil
 	}
 	c.out = nil
-	defer b.release()
+	defer b.release(c.scarce())
 	if err := c.in.deliver(c.in.work, b, c.arrived); err != nil {
 		return err
 	}
@@ -333,7 +336,7 @@ func (c *conn) finish(err error) {
 	}
 	c.letGo(err, cut)
 	if c.out != nil { // a batch that an error left behind
-		c.out.release()
+		c.out.release(c.scarce())
 		c.out = nil
 	}
 	switch {

@@ -183,12 +183,12 @@ func (in *Input) deliver(ctx context.Context, b *batch, arrived time.Time) error
 func (in *Input) deliverLines(lines []*line) error {
 	for len(lines) > 0 {
 		b := batches.Get().(*batch)
-		for len(lines) > 0 && !b.full() {
+		for len(lines) > 0 && !b.full(in.budget.scarce.Load()) {
 			b.addLine(lines[0])
 			lines = lines[1:]
 		}
 		err := in.deliver(in.work, b, time.Now())
-		b.release()
+		b.release(in.budget.scarce.Load())
 		if err != nil {
 			in.join.restore(lines)
 			in.fail(errAccept, "", err)

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -55,4 +56,45 @@ func TestHeldPiecesAreBounded(t *testing.T) {
 			t.Errorf("%d lines of %d bytes held", n, size)
 		}
 	})
+}
+
+// While many share the memory, each connection holds little: its batches are small, and its window shrinks even when
+// it is never quite empty.
+func TestScarceMemoryMakesEverythingSmall(t *testing.T) {
+	entries, want := entriesOf(20000, 200) // 4.6 MB
+	opts := testOptions()
+	for name, msg := range map[string][]byte{"plain": cat(0x92, "t", bin(string(entries))), "gzip": cat(0x92, "t", bin(string(gzipOf(entries))))} {
+		in, err := New(&opts, Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newSink()
+		in.accept, in.work = s.accept, t.Context()
+		c := newConn(in, &pipe{feed: [][]byte{msg}})
+		c.win.buf = make([]byte, fullWindow)
+		c.win.charged = fullWindow - baseWindow
+		in.budget.take(10<<20 + c.win.charged)
+		_ = c.serve()
+		if n := len(s.list()); n != len(want) {
+			t.Errorf("%s: %d events, want %d", name, n, len(want))
+		}
+		if m := slices.Max(s.sizes); m > scarceBatch+1024 {
+			t.Errorf("%s: %d bytes in one call", name, m)
+		}
+		if c.win.charged > baseWindow {
+			t.Errorf("%s: %d bytes more than the least in the window", name, c.win.charged)
+		}
+	}
+}
+
+func TestMemoryStaysScarceForAWhile(t *testing.T) {
+	b := newBudget(1000)
+	for _, step := range []struct {
+		take   int64
+		scarce bool
+	}{{400, false}, {200, true}, {-200, true}, {-100, true}, {-51, false}, {250, false}, {1, false}, {1, true}} {
+		if b.take(step.take); b.scarce.Load() != step.scarce {
+			t.Errorf("%d of 1000 left: scarce %v", b.free, b.scarce.Load())
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -35,6 +36,9 @@ const (
 	ratioFree = 16 << 20
 	// inflateMemory is charged for a decompressor that may have to wait for its client.
 	inflateMemory = 128 << 10
+	// inflateWait is how long a compressed message waits for its turn. Sent again it would only cost more, and clients
+	// wait for its ack as long (Fluentd: 190 s).
+	inflateWait = 3 * time.Minute
 )
 
 // compressed tells from the first bytes of a body how it is compressed. They decide, whatever option.compressed says,
@@ -77,10 +81,10 @@ func (c *conn) inflate(tag string, from body, kind packing) (odd invalids, err e
 		charge += int64(history)
 	}
 	charge = min(charge, c.in.budget.total/2)
-	ctx, cancel := context.WithTimeout(c.in.work, budgetWait)
+	ctx, cancel := context.WithTimeout(c.in.work, inflateWait)
 	defer cancel()
 	if !c.in.budget.wait(ctx, c, charge, charge) {
-		return odd, badf(errBudget, "no room in the memory budget of %d bytes for %s", c.in.budget.total, budgetWait)
+		return odd, badf(errBudget, "no room in the memory budget of %d bytes for %s", c.in.budget.total, inflateWait)
 	}
 	defer func() { c.in.budget.put(c, charge, c.win.charged == 0) }()
 	src, done, err := open(kind, buf, history)

@@ -123,7 +123,7 @@ func (c *conn) streamEntry(w *window, tag string, limit int64, odd *invalids) (i
 		if err == nil {
 			odd.count(why)
 			w.skip(n)
-			if c.out != nil && c.out.full() {
+			if c.out != nil && c.out.full(c.scarce()) {
 				err = c.flush()
 			}
 			return n, err

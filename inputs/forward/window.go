@@ -63,6 +63,8 @@ func (w *window) fill(limit int, wait bool) error {
 			w.resize(max(w.base, len(w.buf)/2))
 			w.small = 0
 		}
+	case w.grown() && w.len() <= w.base/2 && w.budget.scarce.Load():
+		w.shrink()
 	case w.r > 0 && len(w.buf)-w.w < len(w.buf)/4:
 		w.w = copy(w.buf, w.bytes())
 		w.r = 0
