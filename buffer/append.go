@@ -3,7 +3,6 @@ package buffer
 import (
 	"context"
 	"crypto/rand"
-	"sync"
 
 	"github.com/firebreak/firebreak/record"
 )
@@ -17,24 +16,29 @@ func newID() (id [8]byte) {
 type call struct {
 	drafts  []draft
 	scratch []byte
-	done    chan struct{}
+	done    chan error
 }
 
-var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+func (q *queue) newCall() *call {
+	if c, ok := q.calls.Get().(*call); ok {
+		return c
+	}
+	return &call{done: make(chan error, 1)}
+}
 
-func (c *call) free() {
+func (q *queue) free(c *call) {
 	clear(c.drafts)
 	c.drafts = c.drafts[:0]
 	if cap(c.scratch) > 64<<10 {
 		c.scratch = nil
 	}
-	calls.Put(c)
+	q.calls.Put(c)
 }
 
 // Append implements [Buffer].
 func (q *queue) Append(ctx context.Context, chunks []record.Chunk) error {
-	c := calls.Get().(*call)
-	defer c.free()
+	c := q.newCall()
+	defer q.free(c)
 	c.scratch = c.scratch[:0]
 	for i := range chunks {
 		if chunks[i].Events <= 0 {
@@ -52,6 +56,7 @@ func (q *queue) Append(ctx context.Context, chunks []record.Chunk) error {
 		q.mu.Unlock()
 		return err
 	}
+	stored := false
 	for i := range c.drafts {
 		d := &c.drafts[i]
 		ok, reason, err := q.admit(ctx, int64(d.size()))
@@ -67,6 +72,11 @@ func (q *queue) Append(ctx context.Context, chunks []record.Chunk) error {
 			continue
 		}
 		q.put(d)
+		stored = true
+	}
+	if !stored {
+		q.mu.Unlock()
+		return nil
 	}
 	if q.volatile() {
 		q.mu.Unlock()
@@ -83,8 +93,7 @@ func (q *queue) Append(ctx context.Context, chunks []record.Chunk) error {
 	q.waiting = append(q.waiting, waiter{q.next, c.done})
 	q.mu.Unlock()
 	q.disk.poke()
-	<-c.done
-	return nil
+	return <-c.done
 }
 
 // put stores a frame in memory. The caller holds mu.
@@ -186,17 +195,19 @@ func (q *queue) admit(ctx context.Context, size int64) (ok bool, reason string, 
 	}
 }
 
-// over reports whether a frame would exceed a bound; wait says that the disk goroutine only has to catch up.
+// over reports whether a frame would exceed a bound; wait says that the disk goroutine only has to catch up. The
+// caller holds mu.
 func (q *queue) over(size int64) (reason string, over, wait bool) {
-	if size > q.maxBytes {
+	if size > q.maxBytes || size > maxFrame {
 		return ReasonTooLarge, true, false
 	}
+	grows := int64(0) // what the memory grows by
+	if n := len(q.blocks); n == 0 || cap(q.blocks[n-1].buf)-len(q.blocks[n-1].buf) < int(size) {
+		n, _ := q.arena.sizeFor(int(size), n > 0)
+		grows = int64(n)
+	}
+	tight := grows > 0 && q.arena.used+grows > q.memory
 	if q.volatile() {
-		room := int64(0)
-		if n := len(q.blocks); n > 0 {
-			b := q.blocks[n-1]
-			room = int64(cap(b.buf) - len(b.buf))
-		}
 		if size > q.memory {
 			return ReasonTooLarge, true, false
 		}
@@ -204,16 +215,16 @@ func (q *queue) over(size int64) (reason string, over, wait bool) {
 		if q.disk != nil && q.disk.noSpace {
 			reason = ReasonNoSpace
 		}
-		return reason, room < size && q.arena.used+max(size, smallBlock) > q.memory, false
+		return reason, tight, false
+	}
+	if q.disk.tight && len(q.disk.segs) > 1 {
+		return ReasonNoSpace, true, false
 	}
 	// One segment's worth is left free for files that are given up but not deleted yet.
-	if used := q.disk.bytes - q.disk.goneBytes + q.unwritten; used > segHeadSize && used+size > q.maxBytes-q.disk.segMax {
+	if used := q.disk.held() + q.unwritten; used > segHeadSize && used+size > q.maxBytes-q.disk.segMax {
 		return ReasonFull, true, false
 	}
-	if q.unwritten > 0 && q.unwritten+size > q.memory {
-		return "", false, true
-	}
-	return "", false, false
+	return "", false, q.unwritten > 0 && (tight || q.unwritten+size > q.memory)
 }
 
 // shedOldest gives up the oldest segment, or the oldest block when only memory is left. The caller holds mu.
@@ -221,20 +232,40 @@ func (q *queue) shedOldest(reason string) bool {
 	if !q.volatile() {
 		return q.disk.shedSegment(reason, false)
 	}
-	for len(q.blocks) > 0 {
-		b, used := q.blocks[0], q.arena.used
-		first, next := b.first, b.next
-		q.unlist(1)
-		q.lose(span{first, next}, reason)
-		if q.cur >= first && q.cur < next {
-			q.cur = next
+	used := q.arena.used
+	for q.arena.used >= used {
+		var b *block
+		var s span
+		switch {
+		case len(q.returned) > 0 && (len(q.blocks) == 0 || q.returned[0].num < q.blocks[0].first):
+			b = q.returned[0].blk
+		case len(q.blocks) > 0:
+			b = q.blocks[0]
+			s = span{b.first, b.next}
+		default:
+			return false
 		}
+		q.arena.ref(b) // for as long as we look at it
+		q.returned.remove(func(p *piece) bool { return p.blk == b }, func(p *piece) { q.dropPiece(p, reason) })
+		if b.listed {
+			q.bytes = max(0, q.bytes-int64(len(b.buf)))
+			q.unlist(1)
+			q.lose(s, reason)
+			if q.cur >= s.from && q.cur < s.to {
+				q.cur = s.to
+			}
+		}
+		q.arena.unref(b)
 		q.changed()
-		if q.arena.used < used {
-			return true
-		}
 	}
-	return false
+	return true
+}
+
+// dropPiece sheds a returned piece that was taken from its heap. The caller holds mu.
+func (q *queue) dropPiece(p *piece, reason string) {
+	q.settle(p.span(), Shed, reason)
+	q.bytes -= int64(p.size)
+	q.arena.unref(p.blk)
 }
 
 // unlist takes the first n blocks off the list. The caller holds mu.
@@ -246,9 +277,7 @@ func (q *queue) unlist(n int) {
 		if q.curBlk == b {
 			q.curBlk = nil
 		}
-		if b.refs == 0 {
-			q.arena.put(b)
-		}
+		q.arena.free(b)
 	}
 	m := copy(q.blocks, q.blocks[n:])
 	clear(q.blocks[m:])
@@ -264,8 +293,8 @@ func (q *queue) trim() {
 	}
 	onDisk := q.disk != nil && !q.volatile()
 	for _, b := range q.blocks {
-		passed := q.cur >= b.next && (b.written == len(b.buf) || q.disk == nil || q.disk.down() && b.refs == 0)
-		spare := onDisk && b.written == len(b.buf) && (q.cur < q.blocks[0].first || keep > tailBytes)
+		passed := q.cur >= b.next && (b.written == len(b.buf) || q.disk == nil || q.disk.down() && b.refs == 0 && !b.writing)
+		spare := onDisk && b.written == len(b.buf) && (q.cur < q.blocks[0].first || keep > min(tailBytes, q.memory/4))
 		if !passed && !spare {
 			break
 		}

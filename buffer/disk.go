@@ -1,7 +1,6 @@
 package buffer
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,8 +26,7 @@ type disk struct {
 	toTidy  chan struct{} // for tidy
 	done    chan struct{} // run has ended
 	tidied  chan struct{} // tidy has ended
-	timer   *time.Timer   // runs during each access: the watchdog
-	inIO    atomic.Bool
+	watch   watchdog
 	syncing atomic.Int64 // start of the sync under way, in ns; 0: none
 	buf     []byte       // for the position
 	runs    []run
@@ -37,10 +35,11 @@ type disk struct {
 
 	// Guarded by q.mu.
 	opened    bool
-	stalled   bool  // an access hangs
-	failed    error // the last access failed
-	noSpace   bool
-	shedOnly  bool // an append waits for the only segment to be given up
+	stalled   atomic.Bool // an access hangs; read without the lock, too
+	failed    error       // the last access failed
+	noSpace   bool        // it failed for want of room
+	tight     bool        // the volume has less than min_free, and the policy is not to shed what is stored
+	shedOnly  bool        // an append waits for the only segment to be given up
 	retryAt   time.Time
 	dirty     bool       // the position has changed
 	posSeq    uint64     // of the last written position
@@ -49,20 +48,23 @@ type disk struct {
 	cur       *segment   // the last of segs, while it is written
 	lastNo    uint64     // highest number of a segment
 	gone      []*segment // settled or shed: to be deleted once the position says so
+	bad       []badFile  // set aside, the oldest first
+	badBytes  int64
 	unsynced  []*segment
-	bytes     int64        // size of all segment files
-	goneBytes int64        // of those in gone
-	frames    []readFrame  // read ahead, in order
-	used      time.Time    // when something was written last
-	set       atomic.Int32 // files set aside
+	bytes     int64     // size of all segment files, those in gone and bad included
+	goneBytes int64     // of those in gone
+	used      time.Time // when something was written last
+	readFails int       // in a row
+	readAt    time.Time // not read before
 
-	rd reader // guarded by q.readMu
+	rd reader
 }
 
 // A run is frames of one block that follow each other, to be written in one go.
 type run struct {
 	blk         *block
-	from, to    int
+	buf         []byte
+	to          int // where buf ends in the block
 	first, next uint64
 }
 
@@ -71,21 +73,22 @@ func newDisk(q *queue, o DiskOptions) *disk {
 		q: q, o: o, fs: o.FS, segMax: min(maxSegment, o.MaxBytes/8),
 		wake: make(chan struct{}, 1), toTidy: make(chan struct{}, 1), done: make(chan struct{}), tidied: make(chan struct{}),
 	}
-	q.arena.largeSize = int(min(largeBlock, max(d.segMax/2, smallBlock+1)))
-	d.timer = time.AfterFunc(time.Hour, d.hang)
-	d.timer.Stop()
+	d.watch.init(d)
 	return d
 }
 
 func (d *disk) path(name string) string { return filepath.Join(d.o.Dir, name) }
 
 // down reports whether the disk is in trouble. The caller holds q.mu.
-func (d *disk) down() bool { return d.stalled || d.failed != nil }
+func (d *disk) down() bool { return d.failed != nil || d.stalled.Load() }
+
+// held is the size of what was not given up. The caller holds q.mu.
+func (d *disk) held() int64 { return d.bytes - d.goneBytes }
 
 // problem describes the trouble. The caller holds q.mu.
 func (d *disk) problem() string {
 	switch {
-	case d.stalled:
+	case d.stalled.Load():
 		return fmt.Sprintf("the disk has not answered for over %v; events are in memory", hangAfter)
 	case d.failed != nil:
 		return fmt.Sprintf("%v; events are in memory, the disk is tried again", d.failed)
@@ -112,31 +115,17 @@ func (d *disk) pokeTidy() {
 
 // guard runs an access to the disk under the watchdog.
 func (d *disk) guard(f func() error) error {
-	d.inIO.Store(true)
-	d.timer.Reset(hangAfter)
+	d.watch.start()
 	err := f()
-	d.inIO.Store(false)
-	if !d.timer.Stop() {
+	if d.watch.stop() {
 		d.q.mu.Lock()
-		if d.stalled {
-			d.stalled = false
-			d.q.log.Info("the disk answers again")
+		if d.stalled.Swap(false) {
+			d.q.log.Info("the disk answers again", zap.String("dir", d.o.Dir))
+			d.letGo()
 		}
 		d.q.mu.Unlock()
 	}
 	return err
-}
-
-// hang is the watchdog: appends don't wait for the disk any longer.
-func (d *disk) hang() {
-	q := d.q
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if d.inIO.Load() && !d.stalled {
-		d.stalled = true
-		q.log.Error("the disk hangs: the buffer goes on in memory", zap.String("dir", d.o.Dir))
-		d.letGo()
-	}
 }
 
 // letGo tells everybody that the buffer is in memory now. The caller holds q.mu.
@@ -151,7 +140,7 @@ func (d *disk) trouble(err error) {
 	q := d.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	space := errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+	space := noSpace(err)
 	if d.failed == nil {
 		q.log.Error("the disk fails: the buffer goes on in memory", zap.Error(err))
 	}
@@ -169,32 +158,51 @@ func (d *disk) seal() {
 	if d.cur == nil {
 		return
 	}
-	if d.o.Sync == SyncNever {
-		_ = d.cur.file.Close()
-	} else if !slices.Contains(d.unsynced, d.cur) {
+	if !slices.Contains(d.unsynced, d.cur) {
 		d.unsynced = append(d.unsynced, d.cur)
 	}
 	d.cur = nil
+	d.pokeTidy()
+}
+
+// spoil ends the segment after an access to it failed: nothing is appended behind what is unknown.
+func (d *disk) spoil() error {
+	if d.cur == nil {
+		return nil
+	}
+	size, err := d.cur.file.Size()
+	d.q.mu.Lock()
+	defer d.q.mu.Unlock()
+	if n := size - d.cur.size; err == nil && n > 0 { // half of a write takes room, too
+		d.cur.size += n
+		d.bytes += n
+	}
+	d.seal()
+	return nil
 }
 
 // run writes until the queue is closed.
 func (d *disk) run() {
 	defer close(d.done)
+	t := time.NewTimer(time.Hour)
+	defer t.Stop()
 	for {
 		wait := d.cycle()
 		if wait == 0 {
 			continue
 		}
-		t := time.NewTimer(wait)
+		var later <-chan time.Time
+		if wait < time.Hour {
+			t.Reset(wait)
+			later = t.C
+		}
 		select {
 		case <-d.wake:
-		case <-t.C:
+		case <-later:
 		case <-d.q.closing:
-			t.Stop()
 			d.last()
 			return
 		}
-		t.Stop()
 	}
 }
 
@@ -202,35 +210,22 @@ func (d *disk) run() {
 func (d *disk) cycle() time.Duration {
 	q := d.q
 	q.mu.Lock()
-	if d.failed != nil {
-		if wait := time.Until(d.retryAt); wait > 0 {
-			q.mu.Unlock()
-			return wait
-		}
-		d.seal() // what is behind the failed write is unknown: nothing is appended to it
+	if wait := time.Until(d.retryAt); d.failed != nil && wait > 0 {
+		q.mu.Unlock()
+		return wait
 	}
 	if d.shedOnly {
 		d.shedOnly = false
-		if q.onFull == ShedOldest && d.shedSegment(ReasonFull, true) {
-			q.freed()
+		if q.onFull == ShedOldest && !d.down() {
+			d.shedSegment(ReasonFull, true)
 		}
+		q.freed()
 	}
 	opened := d.opened
 	q.mu.Unlock()
-	if !opened {
-		if err := d.guard(d.open); err != nil {
-			d.trouble(err)
-			return retryAfter
-		}
-	}
-	q.mu.Lock()
-	tight := len(d.gone) > 0 && d.bytes+q.unwritten > q.maxBytes
-	q.mu.Unlock()
 	var err error
-	if tight { // don't wait for tidy
-		if err = d.guard(d.writePosition); err == nil {
-			d.delete()
-		}
+	if !opened {
+		err = d.guard(d.open)
 	}
 	if err == nil {
 		err = d.guard(d.writeRuns)
@@ -239,61 +234,78 @@ func (d *disk) cycle() time.Duration {
 		err = d.guard(d.writePosition)
 	}
 	if err != nil {
-		if errors.Is(err, unix.ENOSPC) && d.makeSpace() {
+		_ = d.guard(d.spoil)
+		if noSpace(err) && d.makeSpace() {
 			return 0
 		}
 		d.trouble(err)
 		return 0
 	}
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if d.failed != nil {
 		d.failed, d.noSpace = nil, false
-		q.log.Info("the disk works again: the buffer is on it")
+		q.log.Info("the disk works again: the buffer is on it", zap.String("dir", d.o.Dir))
+		q.trim()
+		d.letGo()
 	}
-	more := q.unwritten > 0 || d.dirty
-	q.mu.Unlock()
-	if more {
+	if q.unwritten > 0 || d.dirty {
 		return 0
 	}
 	return time.Hour
 }
 
-// collect gathers the frames that are not on disk. The caller holds q.mu.
-func (d *disk) collect() {
+func noSpace(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// collect gathers the frames that are not on disk, and returns their size. The caller holds q.mu.
+func (d *disk) collect() (size int64) {
 	d.runs = d.runs[:0]
 	for _, b := range d.q.blocks {
 		if b.written == len(b.buf) {
 			continue
 		}
-		r := run{blk: b, from: b.written, to: len(b.buf), first: max(b.first, d.q.written), next: b.next}
+		r := run{blk: b, buf: b.buf[b.written:], to: len(b.buf), first: max(b.first, d.q.written), next: b.next}
 		if b.written == 0 {
 			r.first = b.first
 		}
-		b.refs++
+		b.writing = true
 		d.runs = append(d.runs, r)
+		size += int64(len(r.buf))
 	}
+	return size
 }
 
 func (d *disk) writeRuns() error {
 	q := d.q
 	q.mu.Lock()
-	d.collect()
+	size := d.collect()
+	tight := len(d.gone) > 0 && d.bytes+size > q.maxBytes
 	q.mu.Unlock()
 	if len(d.runs) == 0 {
 		return nil
 	}
 	var err error
+	if tight { // don't wait for tidy
+		if err = d.writePosition(); err == nil {
+			d.delete()
+		}
+	}
 	for i := range d.runs {
 		if err == nil {
+			d.watch.start()
 			err = d.writeRun(&d.runs[i])
 		}
 	}
 	if err == nil && d.o.Sync == SyncAlways {
-		err = d.cur.file.Sync()
+		d.watch.start()
+		if err = d.cur.file.Sync(); err != nil {
+			err = fmt.Errorf("sync %s: %w", d.o.Dir, err)
+		}
 	}
 	q.mu.Lock()
 	for _, r := range d.runs {
-		q.arena.unref(r.blk)
+		r.blk.writing = false
+		q.arena.free(r.blk)
 	}
 	clear(d.runs)
 	if err == nil {
@@ -314,7 +326,7 @@ func (d *disk) writeRuns() error {
 
 func (d *disk) writeRun(r *run) error {
 	q := d.q
-	n := int64(r.to - r.from)
+	n := int64(len(r.buf))
 	q.mu.Lock()
 	full := d.cur == nil || d.cur.size > segHeadSize && d.cur.size+n > d.segMax
 	q.mu.Unlock()
@@ -323,7 +335,7 @@ func (d *disk) writeRun(r *run) error {
 			return err
 		}
 	}
-	if _, err := d.cur.file.WriteAt(r.blk.buf[r.from:r.to], d.cur.size); err != nil {
+	if _, err := d.cur.file.WriteAt(r.buf, d.cur.size); err != nil {
 		return fmt.Errorf("write %s: %w", d.o.Dir, err)
 	}
 	q.mu.Lock()
@@ -341,12 +353,15 @@ func (d *disk) writeRun(r *run) error {
 // roll starts a new segment whose first event has the given number.
 func (d *disk) roll(first uint64) error {
 	q := d.q
-	q.mu.Lock()
-	if d.cur != nil {
-		d.seal()
-		d.pokeTidy()
+	if d.cur != nil && d.o.Sync == SyncAlways { // the appends that wait have frames in it
+		if err := d.cur.file.Sync(); err != nil {
+			return fmt.Errorf("end a segment: %w", err)
+		}
 	}
-	no := d.lastNo + 1
+	q.mu.Lock()
+	d.seal()
+	d.lastNo++ // a number is never used twice, whatever becomes of the file
+	no := d.lastNo
 	id := q.pos.id
 	q.mu.Unlock()
 	name := d.path(segName(no, first))
@@ -363,7 +378,6 @@ func (d *disk) roll(first uint64) error {
 		return fmt.Errorf("start a segment: %w", err)
 	}
 	q.mu.Lock()
-	d.lastNo = no
 	d.cur = &segment{no: no, first: first, size: segHeadSize, file: f}
 	d.segs = append(d.segs, d.cur)
 	d.bytes += segHeadSize
@@ -376,7 +390,7 @@ func (d *disk) roll(first uint64) error {
 func (d *disk) writePosition() error {
 	q := d.q
 	q.mu.Lock()
-	if !d.dirty {
+	if !d.dirty || !d.opened {
 		q.mu.Unlock()
 		return nil
 	}
@@ -386,6 +400,11 @@ func (d *disk) writePosition() error {
 	low, seq := q.pos.low, d.posSeq
 	d.buf = q.pos.append(d.buf[:0])
 	q.mu.Unlock()
+	if len(d.buf) > posSlot {
+		// Leases that ended in pieces left more ranges than a slot holds. The one on disk stays, until the low mark has
+		// passed some: a crash would deliver more of them again.
+		return nil
+	}
 	_, err := d.posFile.WriteAt(d.buf, int64(seq%2)*posSlot)
 	if err == nil && d.o.Sync == SyncAlways {
 		err = d.posFile.Sync()
@@ -401,58 +420,4 @@ func (d *disk) writePosition() error {
 		d.pokeTidy()
 	}
 	return nil
-}
-
-// last writes what is left when the queue is closed.
-func (d *disk) last() {
-	d.cycle()
-	<-d.tidied
-	q := d.q
-	q.mu.Lock()
-	seg, files := d.cur, d.unsynced
-	d.unsynced, d.cur = nil, nil
-	q.mu.Unlock()
-	if seg != nil && !slices.Contains(files, seg) {
-		files = append(files, seg)
-	}
-	for _, s := range files {
-		if d.o.Sync != SyncNever {
-			_ = s.file.Sync()
-		}
-		_ = s.file.Close()
-	}
-	if d.posFile != nil {
-		if d.o.Sync != SyncNever {
-			_ = d.posFile.Sync()
-			_ = d.fs.SyncDir(d.o.Dir)
-		}
-		_ = d.posFile.Close()
-	}
-	if d.lock != nil {
-		_ = d.lock.Close()
-	}
-	d.timer.Stop()
-	q.mu.Lock()
-	q.kept = q.next // nothing more can be done for those that still wait
-	q.release()
-	q.mu.Unlock()
-}
-
-// close waits for the goroutines to end.
-func (d *disk) close(ctx context.Context) error {
-	q := d.q
-	q.readMu.Lock()
-	d.rd.closeFile()
-	q.readMu.Unlock()
-	select {
-	case <-d.done:
-		q.mu.Lock()
-		defer q.mu.Unlock()
-		if d.failed != nil {
-			return fmt.Errorf("close buffer %q: %w", q.name, d.failed)
-		}
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("close buffer %q: the disk hangs: %w", q.name, ctx.Err())
-	}
 }

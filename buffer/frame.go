@@ -16,6 +16,7 @@ const (
 	frameMagic = 0x31464246 // "FBF1"
 	headSize   = 64
 	maxBody    = 128 << 20 // of one frame
+	maxFrame   = 128 << 20
 	noteMax    = 2048
 )
 
@@ -31,7 +32,6 @@ type head struct {
 	tag, route, attrs, note int // bytes
 	arrived, oldest, newest int64
 	crc                     uint32 // of all that follows the head
-	segment                 uint32 // low bits of the segment's number; 0 in memory
 }
 
 func (h *head) meta() int { return h.tag + h.route + h.attrs + h.note }

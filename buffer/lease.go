@@ -2,7 +2,6 @@ package buffer
 
 import (
 	"context"
-	"slices"
 	"sort"
 	"time"
 )
@@ -10,9 +9,18 @@ import (
 // Next implements [Buffer].
 func (q *queue) Next(ctx context.Context) (*Lease, error) {
 	for {
-		if l := q.TryNext(); l != nil {
+		q.mu.Lock()
+		l, read := q.step()
+		q.mu.Unlock()
+		if l != nil {
 			q.notify() // somebody else may wait for the one behind
 			return l, nil
+		}
+		if read {
+			if err := q.fetch(ctx); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		select {
 		case <-q.ready:
@@ -26,59 +34,131 @@ func (q *queue) Next(ctx context.Context) (*Lease, error) {
 
 // TryNext implements [Buffer].
 func (q *queue) TryNext() *Lease {
-	q.readMu.Lock()
-	defer q.readMu.Unlock()
+	var ctx context.Context
 	for {
 		q.mu.Lock()
 		l, read := q.step()
 		q.mu.Unlock()
-		if l != nil || !read {
+		if !read {
 			return l
 		}
+		if ctx == nil { // a disk that hangs has nothing to lease
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(context.Background(), hangAfter)
+			defer cancel()
+		}
+		if q.fetch(ctx) != nil {
+			return nil
+		}
+	}
+}
+
+// fetch reads the frame at cur and what follows it from the disk. One goroutine reads at a time. The disk may hang:
+// then the caller goes on without when ctx ends, and those who come later wait for the same read.
+func (q *queue) fetch(ctx context.Context) error {
+	select {
+	case q.reading <- struct{}{}:
+	case <-q.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	q.mu.Lock()
+	_, _, found := q.atCur()
+	found = found || q.closed || q.cur >= q.visible()
+	q.mu.Unlock()
+	if found { // somebody else has read it
+		<-q.reading
+		return nil
+	}
+	done := make(chan struct{})
+	go func() {
 		q.disk.readAhead()
+		q.disk.closeReader()
+		<-q.reading
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-q.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
 // step leases the next chunk from memory. read says that the disk has to be read first. The caller holds mu.
 func (q *queue) step() (l *Lease, read bool) {
-	for !q.closed {
+	shed := false
+	for !q.closed && l == nil {
+		var p piece
 		if len(q.returned) > 0 {
-			p := q.returned[0]
-			q.returned = slices.Delete(q.returned, 0, 1)
-			if q.tooOld(p.chunk.Arrived) {
-				q.settle(span{p.num, p.num + uint64(p.chunk.Events)}, Shed, ReasonMaxAge)
-				q.bytes -= int64(p.size)
-				q.arena.unref(p.blk)
-				q.changed()
-				continue
+			p = q.returned.pop()
+		} else {
+			if q.cur >= q.visible() || !q.mayLease() {
+				break
 			}
-			return q.lease(p), false
-		}
-		if len(q.pos.acked) >= maxAcked || q.cur >= q.visible() {
-			return nil, false
-		}
-		h, blk, ok := q.inMemory()
-		if !ok {
-			if q.disk == nil { // cannot be: what is not in memory was shed
+			h, at, ok := q.atCur()
+			if !ok && q.disk == nil { // cannot be: what is not in memory was shed
 				q.lose(span{q.cur, q.next}, ReasonCorrupt)
 				q.cur = q.next
-				return nil, false
+				shed = true
+				break
 			}
-			if h, blk, ok = q.disk.frameRead(); !ok {
-				return nil, true
+			if !ok {
+				read = !q.disk.readLater()
+				break
+			}
+			if p, ok = q.take(h, at); !ok {
+				shed = true
+				continue
 			}
 		}
-		q.take(h, blk)
+		if q.tooOld(p.chunk.Arrived) {
+			q.dropPiece(&p, ReasonMaxAge)
+			shed = true
+			continue
+		}
+		l = q.lease(p)
 	}
-	return nil, false
+	if shed {
+		q.cleared()
+	}
+	return l, read
 }
 
-// take moves cur past a frame and makes pieces of what is open in it; whole frames, mostly.
-func (q *queue) take(h head, at frameAt) {
+// mayLease reports whether one more lease keeps the bounds on acked ranges and on memory. When not, the end of a lease
+// tells. The caller holds mu.
+func (q *queue) mayLease() bool {
+	if q.first == nil {
+		return true // what is missing can only be leased now
+	}
+	if len(q.pos.acked) >= maxAcked && q.cur >= q.pos.high() || q.disk != nil && q.arena.pinned >= q.memory/2 {
+		q.held = true
+		return false
+	}
+	return true
+}
+
+// atCur returns the frame that holds cur or follows it, if that is in memory. The caller holds mu.
+func (q *queue) atCur() (head, frameAt, bool) {
+	h, at, ok := q.inMemory()
+	if !ok && q.disk != nil {
+		return q.disk.frameRead()
+	}
+	return h, at, ok
+}
+
+// take moves cur past a frame. Mostly the whole frame is open, and is returned as a piece; else its open parts are
+// given back, and ok is false.
+func (q *queue) take(h head, at frameAt) (p piece, ok bool) {
 	s := span{h.first, h.next()}
-	if s.from > q.cur {
-		q.lose(span{q.cur, s.from}, ReasonCorrupt)
+	if s.from > q.cur && q.lose(span{q.cur, s.from}, ReasonCorrupt) > 0 {
 		q.changed()
+		if q.disk != nil {
+			q.disk.damaged(q.cur)
+		}
 	}
 	q.cur = s.to
 	if at.blk == q.curBlk {
@@ -86,36 +166,23 @@ func (q *queue) take(h head, at frameAt) {
 	}
 	chunk := q.names.chunk(&h, at.frame())
 	if s.from >= q.pos.high() && s.from >= q.rewound {
-		if q.tooOld(chunk.Arrived) {
-			q.settle(s, Shed, ReasonMaxAge)
-			q.bytes -= int64(h.size())
-			q.changed()
-			return
-		}
-		at.blk.refs++
-		q.returned = append(q.returned, piece{num: s.from, chunk: chunk, blk: at.blk, id: ID{q.pos.id, s.from, h.events}, size: h.size()})
-		return
+		q.arena.ref(at.blk)
+		return piece{num: s.from, chunk: chunk, blk: at.blk, id: ID{q.pos.id, s.from, h.events}, size: h.size()}, true
 	}
 	q.open(s, func(m span) {
 		part, err := chunk.Slice(int(m.from-s.from), int(m.to-s.from))
 		if err != nil {
 			q.settle(m, Shed, ReasonCorrupt)
-			q.changed()
 			return
 		}
-		at.blk.refs++
-		q.giveBack(piece{num: m.from, chunk: part, blk: at.blk, id: ID{q.pos.id, m.from, part.Events}, size: h.size() * part.Events / h.events})
+		q.arena.ref(at.blk)
+		q.returned.push(piece{num: m.from, chunk: part, blk: at.blk, id: ID{q.pos.id, m.from, part.Events}, size: h.size() * part.Events / h.events})
 	})
+	return piece{}, false
 }
 
 func (q *queue) tooOld(arrived time.Time) bool {
 	return q.maxAge > 0 && time.Since(arrived) > q.maxAge
-}
-
-// giveBack puts a piece among the returned ones, in the order of positions.
-func (q *queue) giveBack(p piece) {
-	i := sort.Search(len(q.returned), func(i int) bool { return q.returned[i].num > p.num })
-	q.returned = slices.Insert(q.returned, i, p)
 }
 
 // A frameAt is a frame inside a block.
@@ -179,7 +246,6 @@ func (q *queue) lease(p piece) *Lease {
 func (q *queue) end(l *Lease, settled []Settled) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	held := len(q.pos.acked) >= maxAcked
 	if l.prev != nil {
 		l.prev.next = l.next
 	} else {
@@ -206,24 +272,15 @@ func (q *queue) end(l *Lease, settled []Settled) {
 		at = to
 	}
 	back += q.giveUp(l, at, events)
-	q.bytes -= int64(l.size * (events - back) / events)
+	if !l.orphan { // else its bytes went with its segment
+		q.bytes -= int64(l.size * (events - back) / events)
+	}
 	q.arena.unref(l.blk)
 	l.blk = nil
 	if back > 0 {
 		q.notify()
 	}
-	if q.disk != nil {
-		q.disk.retire()
-		q.changed()
-	}
-	q.trim()
-	if q.full && q.outstanding == 0 {
-		q.full = false
-	}
-	q.freed()
-	if held && len(q.pos.acked) < maxAcked {
-		q.notify()
-	}
+	q.cleared()
 }
 
 // ended settles the events [from, to) of a lease that was just unlinked. The caller holds mu.
@@ -258,9 +315,9 @@ func (q *queue) giveUp(l *Lease, from, to int) int {
 	if q.closed { // stays on disk
 		return to - from
 	}
-	l.blk.refs++
+	q.arena.ref(l.blk)
 	first := l.num + uint64(from)
-	q.giveBack(piece{num: first, chunk: part, blk: l.blk, id: ID{l.ID.Buffer, l.ID.First + uint64(from), part.Events},
+	q.returned.push(piece{num: first, chunk: part, blk: l.blk, id: ID{l.ID.Buffer, l.ID.First + uint64(from), part.Events},
 		size: l.size * part.Events / l.Chunk.Events, attempts: l.Attempts + 1})
 	return to - from
 }

@@ -1,7 +1,7 @@
 package buffer
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -39,147 +39,159 @@ func (d *disk) open() error {
 			_ = posFile.Close()
 		}
 	}()
-	segs, total, err := d.listSegments()
+	segs, err := d.listSegments(&p)
 	if err != nil {
 		return fmt.Errorf("open buffer: %w", err)
 	}
 	end := p.low
 	if n := len(segs); n > 0 {
-		s := segs[n-1]
-		id, e, err := d.scan(s, p.id)
-		if err != nil {
+		if end, err = d.scan(segs[n-1], seed(p.id)); err != nil {
 			return fmt.Errorf("open buffer: %w", err)
 		}
-		p.id, end = id, e
-	}
-	if p.id == ([8]byte{}) {
-		p.id = newID()
 	}
 	d.lock, d.posFile, keep = lock, posFile, true
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	d.segs, d.bytes = segs, total
-	if n := len(segs); n > 0 {
-		d.lastNo = segs[n-1].no
-	}
+	d.segs = segs
 	d.adopt(p, end)
 	d.opened = true
 	d.retire()
-	q.release()
-	q.freed()
-	q.notify()
+	d.letGo()
 	return nil
 }
 
-// readPosition reads the newer valid slot; without one, everything in the segments counts as not settled.
-func (d *disk) readPosition() (position, File, error) {
-	f, err := d.fs.Open(d.path("position"), os.O_RDWR|os.O_CREATE)
+// readPosition reads the newer valid slot. Without one, id is zero.
+func (d *disk) readPosition() (best position, f File, err error) {
+	f, err = d.fs.Open(d.path("position"), os.O_RDWR|os.O_CREATE)
 	if err != nil {
-		return position{}, nil, err
+		return best, nil, err
 	}
-	var best position
-	var found bool
 	buf := make([]byte, 2*posSlot)
 	n, err := f.ReadAt(buf, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		_ = f.Close()
 		return best, nil, fmt.Errorf("read position: %w", err)
 	}
+	if n < len(buf) { // its room is taken now: a full volume must not keep it from being written
+		if _, err := f.WriteAt(make([]byte, len(buf)-n), int64(n)); err != nil {
+			_ = f.Close()
+			return best, nil, fmt.Errorf("make position: %w", err)
+		}
+	}
+	found := false
 	for at := 0; at < n; at += posSlot {
 		if p, err := parsePosition(buf[at:min(n, at+posSlot)]); err == nil && (!found || p.seq > best.seq) {
 			best, found = p, true
 		}
 	}
-	if !found && n > 0 && !allZero(buf[:n]) {
-		d.q.log.Error("no slot of the position file is valid: events that were delivered before may be delivered again", zap.String("dir", d.o.Dir))
-	}
 	return best, f, nil
 }
 
-func allZero(b []byte) bool { return len(bytes.TrimLeft(b, "\x00")) == 0 }
-
-// listSegments returns the segments in order, and the size of all files.
-func (d *disk) listSegments() ([]*segment, int64, error) {
+// listSegments returns the segments in order. Without a valid position, it makes one that has everything in the
+// segments as not settled. Files that can't be segments of this buffer are set aside.
+func (d *disk) listSegments(p *position) ([]*segment, error) {
 	list, err := d.fs.ReadDir(d.o.Dir)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	var segs []*segment
-	total := int64(0)
-	d.set.Store(0)
+	heads := map[*segment][8]byte{} // ids of those with a valid header
+	d.bad, d.badBytes, d.bytes, d.lastNo = nil, 0, 0, 0
 	for _, name := range list {
-		if strings.HasSuffix(name, badSuffix) {
-			d.set.Add(1)
-		}
-		no, first, ok := parseSegName(name)
+		no, first, ok := parseSegName(strings.TrimSuffix(name, badSuffix))
 		if !ok {
 			continue
 		}
-		size, err := d.sizeOf(name)
+		size, head, err := d.peek(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		segs = append(segs, &segment{no: no, first: first, size: size})
-		total += size
+		d.bytes += size
+		if strings.HasSuffix(name, badSuffix) {
+			d.bad = append(d.bad, badFile{name, size})
+			d.badBytes += size
+			continue
+		}
+		d.lastNo = max(d.lastNo, no)
+		s := &segment{no: no, first: first, size: size}
+		segs = append(segs, s)
+		if id, n, f, err := parseSegHead(head); err == nil && n == no && f == first {
+			heads[s] = id
+		} else if err == nil || first > maxNumber {
+			heads[s] = [8]byte{} // renamed, or somebody else's
+		}
 	}
-	slices.SortFunc(segs, func(a, b *segment) int {
-		if a.no < b.no {
-			return -1
-		}
-		return 1
-	})
-	// Running numbers never fall: a file that says so was put there by somebody else.
+	slices.SortFunc(segs, func(a, b *segment) int { return cmp.Compare(a.no, b.no) })
+	noPosition := p.id == [8]byte{}
+	for i := len(segs) - 1; i >= 0 && p.id == [8]byte{}; i-- {
+		p.id = heads[segs[i]]
+	}
+	if p.id == [8]byte{} {
+		p.id = newID()
+	}
 	kept := segs[:0]
 	for _, s := range segs {
-		if n := len(kept); n > 0 && s.first < kept[n-1].first {
-			d.q.log.Error("a segment's name is out of order: set aside", zap.String("file", segName(s.no, s.first)))
-			total -= s.size
-			_ = d.fs.Rename(d.path(segName(s.no, s.first)), d.path(segName(s.no, s.first)+badSuffix))
+		id, known := heads[s]
+		// Running numbers never fall.
+		if n := len(kept); known && id != p.id || n > 0 && s.first < kept[n-1].first {
+			d.setAside(s)
 			continue
 		}
 		kept = append(kept, s)
 	}
-	return kept, total, nil
+	if noPosition && len(kept) > 0 {
+		p.low = kept[0].first
+		p.ledger.refused -= p.low // those before count for nothing: what became of them is not known
+		d.q.log.Error("no slot of the position file is valid: events that were delivered before may be delivered again", zap.String("dir", d.o.Dir))
+	}
+	return kept, nil
 }
 
-func (d *disk) sizeOf(name string) (int64, error) {
+// setAside renames a segment that doesn't belong to the buffer.
+func (d *disk) setAside(s *segment) {
+	name := segName(s.no, s.first)
+	d.q.log.Error("a segment doesn't fit to the others: set aside", zap.String("dir", d.o.Dir), zap.String("file", name))
+	if err := d.fs.Rename(d.path(name), d.path(name+badSuffix)); err != nil {
+		d.q.log.Warn("can't set a segment aside", zap.Error(err))
+	}
+	d.bad = append(d.bad, badFile{name + badSuffix, s.size})
+	d.badBytes += s.size
+}
+
+// peek returns a file's size and what may be its header.
+func (d *disk) peek(name string) (size int64, head []byte, err error) {
 	f, err := d.fs.Open(d.path(name), os.O_RDONLY)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer f.Close()
-	return f.Size()
+	head = make([]byte, segHeadSize)
+	n, _ := f.ReadAt(head, 0) // one that can't be read is like one that is damaged
+	size, err = f.Size()
+	return size, head[:n], err
 }
 
 // scan finds the number behind the last valid frame of the newest segment. What follows that frame is a torn tail:
 // it was never acknowledged.
-func (d *disk) scan(s *segment, id [8]byte) ([8]byte, uint64, error) {
+func (d *disk) scan(s *segment, sd uint32) (uint64, error) {
 	f, err := d.fs.Open(d.path(segName(s.no, s.first)), os.O_RDONLY)
 	if err != nil {
-		return id, 0, err
+		return 0, err
 	}
 	defer f.Close()
-	b := make([]byte, segHeadSize)
-	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
-		return id, 0, err
-	}
-	if own, _, _, err := parseSegHead(b); err == nil {
-		id = own
-	} else {
-		s.bad = s.size > segHeadSize
-	}
 	end := s.first
-	w := window{f: f, size: s.size, off: segHeadSize, seed: seed(id)}
+	w := window{f: f, size: s.size, off: segHeadSize, seed: sd}
 	for {
 		fr, ok, err := w.next()
-		if err != nil {
-			return id, 0, err
+		if err != nil { // a bad sector: what is behind it counts
+			w = window{f: f, size: s.size, off: w.off + int64(len(w.buf)) + badSector, seed: sd}
+			continue
 		}
 		if !ok {
-			return id, end, nil
+			return end, nil
 		}
 		if fr.valid && fr.first >= end {
 			end = fr.next()
@@ -244,8 +256,10 @@ func (d *disk) adopt(p position, end uint64) {
 	q.pos.ledger.delivered += mine.ledger.delivered
 	q.cur = q.pos.low
 	q.curBlk = nil
-	for _, s := range d.segs {
-		q.bytes += s.size
+	if waiting > 0 {
+		for _, s := range d.segs {
+			q.bytes += s.size
+		}
 	}
 	if lost.len() > 0 {
 		q.lose(lost, ReasonLost)

@@ -33,13 +33,16 @@ const (
 	retryAfter   = 10 * time.Second // a disk in trouble is tried again
 	syncInterval = time.Second
 	readSize     = 256 << 10
+	readTries    = 10          // then what can't be read is skipped
+	readAgain    = time.Second // between them
+	badSector    = 4 << 10     // is skipped
 )
 
 // DiskOptions describe a buffer on disk.
 type DiskOptions struct {
 	Dir      string  // made if it doesn't exist
 	Name     string  // for messages
-	MaxBytes int64   // bound of the directory
+	MaxBytes int64   // bound of the directory, 1 GiB if 0
 	Memory   int64   // share of memory, 8 MiB if 0
 	MinFree  float64 // share of the volume to leave free, 0 to 1
 	OnFull   OnFull
@@ -64,7 +67,10 @@ func OpenDisk(o DiskOptions) (Buffer, error) {
 	if o.FS == nil {
 		o.FS = OS()
 	}
-	if o.Memory == 0 {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 1 << 30
+	}
+	if o.Memory <= 0 {
 		o.Memory = 8 << 20
 	}
 	q := newQueue(o.Name, o.MaxBytes, min(o.Memory, o.MaxBytes), o.OnFull, o.MaxAge, o.Log)
@@ -76,7 +82,7 @@ func OpenDisk(o DiskOptions) (Buffer, error) {
 
 // OpenMemory returns a buffer in memory.
 func OpenMemory(o MemoryOptions) Buffer {
-	if o.MaxBytes == 0 {
+	if o.MaxBytes <= 0 {
 		o.MaxBytes = 32 << 20
 	}
 	return newQueue(o.Name, o.MaxBytes, o.MaxBytes, o.OnFull, o.MaxAge, o.Log)

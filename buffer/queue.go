@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/firebreak/firebreak/record"
 )
 
 // A queue is the buffer, on disk and in memory: the running numbers, the frames in memory, the leases and the ledger.
@@ -28,7 +26,8 @@ type queue struct {
 	log      *zap.Logger
 	disk     *disk // nil: in memory
 
-	readMu sync.Mutex // one reader at a time; taken before mu
+	calls   sync.Pool     // of *call
+	reading chan struct{} // holds one token while somebody reads segments; taken before mu
 
 	mu          sync.Mutex
 	closed      bool
@@ -50,7 +49,8 @@ type queue struct {
 	curBlk   *block // where cur is, if it is in memory and known
 	curOff   int
 	rewound  uint64 // events below it may be leased although cur says otherwise
-	returned []piece
+	returned pieces
+	held     bool   // a bound kept TryNext from leasing: the next end tells it
 	first    *Lease // list of leases, in order of time
 	last     *Lease
 	slab     []Lease
@@ -62,20 +62,10 @@ type queue struct {
 	waiting []waiter      // appends, in order of their numbers
 }
 
-// A piece is a returned part of a frame; it keeps its block.
-type piece struct {
-	num      uint64
-	chunk    record.Chunk
-	blk      *block
-	id       ID
-	size     int
-	attempts int
-}
-
-// A waiter is an append that waits until all events below upTo are kept.
+// A waiter is an append that waits until all events below upTo are kept. It gets nil then, or ErrClosed.
 type waiter struct {
 	upTo uint64
-	done chan struct{}
+	done chan error
 }
 
 func newQueue(name string, maxBytes, memory int64, onFull OnFull, maxAge time.Duration, log *zap.Logger) *queue {
@@ -85,9 +75,9 @@ func newQueue(name string, maxBytes, memory int64, onFull OnFull, maxAge time.Du
 	q := &queue{
 		name: name, maxBytes: maxBytes, memory: memory, onFull: onFull, maxAge: maxAge, log: log,
 		closing: make(chan struct{}), ready: make(chan struct{}, 1), room: make(chan struct{}),
+		reading: make(chan struct{}, 1), arena: newArena(memory),
 	}
 	q.pos.id = newID()
-	q.arena.largeSize = largeBlock
 	q.seed = seed(q.pos.id)
 	return q
 }
@@ -124,9 +114,17 @@ func (q *queue) freed() {
 func (q *queue) release() {
 	n := 0
 	all := q.volatile()
-	for n < len(q.waiting) && (all || q.waiting[n].upTo <= q.kept) {
-		q.waiting[n].done <- struct{}{}
-		n++
+	for ; n < len(q.waiting); n++ {
+		var err error
+		if q.waiting[n].upTo > q.kept {
+			if !all {
+				break
+			}
+			if q.closed { // nobody will write them any more
+				err = ErrClosed
+			}
+		}
+		q.waiting[n].done <- err
 	}
 	if n > 0 {
 		q.waiting = slices.Delete(q.waiting, 0, n)
@@ -166,8 +164,8 @@ func (q *queue) open(s span, f func(span)) {
 			busy = busy.add(span{l.num, l.num + uint64(l.Chunk.Events)})
 		}
 	}
-	for _, r := range q.returned {
-		busy = busy.add(span{r.num, r.num + uint64(r.chunk.Events)})
+	for i := range q.returned {
+		busy = busy.add(q.returned[i].span())
 	}
 	var list spans
 	q.pos.acked.missing(s, func(m span) { busy.missing(m, func(m span) { list = append(list, m) }) })
@@ -188,11 +186,45 @@ func (q *queue) lose(s span, reason string) uint64 {
 
 // Account implements [Buffer].
 func (q *queue) Account(n int, fate Fate, reason string) {
+	if n <= 0 {
+		return
+	}
 	q.mu.Lock()
 	q.pos.ledger.refused += uint64(n)
 	q.pos.ledger.count(fate, reason, uint64(n))
 	q.changed()
 	q.mu.Unlock()
+}
+
+// cleared is called after events were settled: what was kept for them is let go of. The caller holds mu.
+func (q *queue) cleared() {
+	if q.disk != nil {
+		q.disk.retire()
+	}
+	q.changed()
+	q.trim()
+	if q.outstanding == 0 {
+		q.bytes = 0
+	}
+	if q.full && q.roomy() {
+		q.full = false
+	}
+	if q.held {
+		q.held = false
+		q.notify()
+	}
+	q.freed()
+}
+
+// roomy reports whether the buffer is well below its bounds again. The caller holds mu.
+func (q *queue) roomy() bool {
+	if q.outstanding == 0 {
+		return true
+	}
+	if q.volatile() {
+		return q.arena.used < q.memory/2
+	}
+	return !q.disk.tight && q.disk.held() < q.maxBytes-3*q.disk.segMax
 }
 
 // changed says that the position has to be written. The caller holds mu.
@@ -211,11 +243,8 @@ func (q *queue) Stats() Stats {
 	s := Stats{
 		Offered:   l.settled() + q.outstanding,
 		Delivered: l.delivered, DeadLettered: copyCounts(l.dead), Shed: copyCounts(l.shed), Moved: copyCounts(l.moved),
-		Buffered: q.outstanding, Leased: q.leasedN, Bytes: max(q.bytes, 0), MemoryBytes: q.arena.used, MaxBytes: q.maxBytes,
+		Buffered: q.outstanding, Leased: q.leasedN, Bytes: max(q.bytes, 0), MemoryBytes: q.arena.used + q.arena.spare, MaxBytes: q.maxBytes,
 		Volatile: q.volatile(), Full: q.full && q.outstanding > 0, Oldest: q.oldest(),
-	}
-	if q.outstanding == 0 {
-		s.Bytes = 0
 	}
 	if q.disk != nil {
 		s.DiskBytes, s.Problem = q.disk.bytes, q.disk.problem()
@@ -240,8 +269,8 @@ func (q *queue) oldest() time.Time {
 	if q.cur < q.next {
 		if h, _, ok := q.inMemory(); ok {
 			see(time.Unix(0, h.arrived))
-		} else if q.disk != nil && len(q.disk.frames) > 0 {
-			see(time.Unix(0, q.disk.frames[0].arrived))
+		} else if q.disk != nil && q.disk.rd.at < len(q.disk.rd.frames) {
+			see(time.Unix(0, q.disk.rd.frames[q.disk.rd.at].arrived))
 		}
 	}
 	return t
@@ -262,7 +291,9 @@ func (q *queue) Close(ctx context.Context) error {
 		}
 		q.pos.ledger.count(Shed, ReasonShutdown, q.outstanding-q.leasedN)
 		q.outstanding = q.leasedN
-		q.blocks, q.returned = nil, nil
+		q.returned.remove(func(*piece) bool { return true }, func(p *piece) { q.arena.unref(p.blk) })
+		q.unlist(len(q.blocks))
+		q.curBlk = nil
 		q.arena.trim()
 		q.mu.Unlock()
 		return nil

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"time"
 
 	"go.uber.org/zap"
 )
@@ -36,6 +38,7 @@ type window struct {
 	buf  []byte
 	at   int // next byte of buf to look at
 	new  func(size int) []byte
+	err  error // behind buf
 }
 
 // next returns the next frame that has a valid head. Bytes that are no frame are skipped. ok is false at the end.
@@ -56,17 +59,15 @@ func (w *window) next() (fr readFrame, ok bool, err error) {
 		}
 		w.at = start
 		if w.off+int64(len(w.buf)) >= w.size && !found {
-			return fr, false, nil
+			return fr, false, w.err
 		}
 		need := readSize
 		if found {
 			need = max(need, h.size())
 		}
-		if err := w.fill(need); err != nil {
-			return fr, false, err
-		}
+		w.fill(need)
 		if w.at+headSize > len(w.buf) {
-			return fr, false, nil
+			return fr, false, w.err
 		}
 	}
 }
@@ -94,13 +95,13 @@ func (w *window) find() (h head, start int, found bool) {
 }
 
 // fill reads a new window that starts at at.
-func (w *window) fill(need int) error {
+func (w *window) fill(need int) {
 	w.off += int64(w.at)
 	w.at = 0
 	n := int(min(int64(need), w.size-w.off))
 	if n <= 0 {
 		w.buf = w.buf[:0]
-		return nil
+		return
 	}
 	if w.new != nil {
 		w.buf = w.new(n)
@@ -111,42 +112,80 @@ func (w *window) fill(need int) error {
 	}
 	got, err := w.f.ReadAt(w.buf, w.off)
 	w.buf = w.buf[:got]
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read segment: %w", err)
+	if got < n { // the file ends here, for now
+		w.size = w.off + int64(got)
+		if err != nil && !errors.Is(err, io.EOF) {
+			w.err = fmt.Errorf("read segment: %w", err)
+		}
 	}
-	return nil
 }
 
-// A reader is where a queue reads its segments. The queue's readMu guards it.
+// A reader is where a queue reads its segments. Who holds the queue's token for reading owns it, but blk and frames,
+// which the queue's lock guards.
 type reader struct {
-	no   uint64 // of the open segment; 0: none
-	file File
-	off  int64 // next byte to read
-	blk  *block
+	no     uint64 // of the open segment; 0: none
+	file   File
+	off    int64       // next byte to read
+	frames []readFrame // read ahead, in order
+	at     int         // the first of frames that is not taken
+	blk    *block      // which holds them
 }
 
 func (r *reader) closeFile() {
 	if r.file != nil {
 		_ = r.file.Close()
-		r.file, r.no = nil, 0
+	}
+	r.file, r.no = nil, 0
+}
+
+// closeReader closes the reader's file when the queue is closed. The caller holds the token.
+func (d *disk) closeReader() {
+	select {
+	case <-d.q.closing:
+		d.rd.closeFile()
+	default:
+	}
+}
+
+// leaveReader closes the reader's file if it is that of a segment to be deleted, so that its room comes free.
+func (d *disk) leaveReader(s *segment) {
+	select {
+	case d.q.reading <- struct{}{}:
+		if d.rd.no == s.no {
+			d.rd.closeFile()
+		}
+		<-d.q.reading
+	default: // the next read does it
 	}
 }
 
 // frameRead returns the frame that was read ahead for cur. The caller holds q.mu.
 func (d *disk) frameRead() (head, frameAt, bool) {
-	q := d.q
-	for len(d.frames) > 0 {
-		f := d.frames[0]
-		d.frames = d.frames[1:]
-		if f.next() <= q.cur || f.first >= q.written {
-			continue // shed meanwhile, or a repetition behind a write that failed
-		}
-		return f.head, f.at, true
+	q, r := d.q, &d.rd
+	for ; r.at < len(r.frames); r.at++ {
+		if f := &r.frames[r.at]; f.next() > q.cur && f.first < q.written {
+			return f.head, f.at, true
+		} // else taken, or shed
+	}
+	if r.blk != nil {
+		q.arena.unref(r.blk)
+		r.blk = nil
 	}
 	return head{}, frameAt{}, false
 }
 
-// readAhead reads frames from cur on, or moves cur over what isn't there. The caller holds readMu, not mu.
+// readLater reports whether the disk is not to be read yet, because reading failed. The caller holds q.mu.
+func (d *disk) readLater() bool { return d.readFails > 0 && time.Now().Before(d.readAt) }
+
+// damaged notes that frames of the segment that should hold an event are missing. The caller holds q.mu.
+func (d *disk) damaged(n uint64) {
+	if s, _ := d.segmentAt(n); s != nil && !s.bad {
+		s.bad = true
+		d.q.log.Error("a segment is damaged: events are lost", zap.String("dir", d.o.Dir), zap.String("file", segName(s.no, s.first)))
+	}
+}
+
+// readAhead reads frames from cur on, or moves cur over what isn't there. The caller holds the token for reading.
 func (d *disk) readAhead() {
 	q := d.q
 	q.mu.Lock()
@@ -160,11 +199,9 @@ func (d *disk) readAhead() {
 				to = max(q.cur, q.blocks[0].first)
 			}
 		}
-		if q.lose(span{q.cur, to}, ReasonLost) > 0 {
-			d.dirty = true
-			d.poke()
-		}
+		q.lose(span{q.cur, to}, ReasonLost)
 		q.cur = max(q.cur, to)
+		q.cleared()
 		q.mu.Unlock()
 		return
 	}
@@ -174,38 +211,60 @@ func (d *disk) readAhead() {
 		r.no, r.off = s.no, segHeadSize
 	}
 	size, sd := s.size, q.seed
-	if r.blk != nil {
-		q.arena.unref(r.blk)
-		r.blk = nil
-	}
 	q.mu.Unlock()
 
 	frames, blk, off, err := d.read(s, size, sd)
 
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err != nil {
-		q.log.Error("can't read a segment: what is left of it is given up", zap.String("file", segName(s.no, s.first)), zap.Error(err))
+	switch {
+	case err == nil:
+		d.readFails = 0
+	case errors.Is(err, fs.ErrNotExist):
 		off = size
-	}
-	r.off, r.blk = off, blk
-	d.frames = d.frames[:0]
-	for _, f := range frames {
-		if !f.valid || f.first < s.first || f.next() > end {
-			s.bad = s.bad || !f.valid
-			continue
+	case len(frames) > 0: // the error is for the next time
+	default:
+		if d.readFails++; d.readFails < readTries {
+			d.readAt = time.Now().Add(readAgain)
+			time.AfterFunc(readAgain, q.notify)
+			d.letBlock(blk)
+			return
 		}
-		d.frames = append(d.frames, f)
+		q.log.Error("can't read a segment: a part of it is skipped", zap.String("file", segName(s.no, s.first)), zap.Error(err))
+		s.bad = true
+		off = min(size, off+badSector)
 	}
-	if len(d.frames) == 0 && off >= size && q.cur < end && q.cur >= s.first {
-		if q.lose(span{q.cur, end}, ReasonCorrupt) > 0 {
+	r.off = off
+	r.frames, r.at = r.frames[:0], 0
+	d.letBlock(r.blk)
+	r.blk = nil
+	for _, f := range frames {
+		switch {
+		case f.first < s.first || f.next() > end: // behind a write that failed, and written again
+		case !f.valid:
 			s.bad = true
-			q.log.Error("a segment is damaged: events lost", zap.String("file", segName(s.no, s.first)))
+		default:
+			r.frames = append(r.frames, f)
+		}
+	}
+	if len(r.frames) > 0 {
+		r.blk = blk
+		return
+	}
+	d.letBlock(blk)
+	if off >= size && q.cur < end && q.cur >= s.first {
+		if q.lose(span{q.cur, end}, ReasonCorrupt) > 0 {
+			d.damaged(q.cur)
 		}
 		q.cur = end
-		d.dirty = true
-		d.retire()
-		d.poke()
+		q.cleared()
+	}
+}
+
+// letBlock gives back a block that was read into. The caller holds q.mu.
+func (d *disk) letBlock(b *block) {
+	if b != nil {
+		d.q.arena.unref(b)
 	}
 }
 
@@ -226,47 +285,39 @@ func (d *disk) segmentAt(n uint64) (*segment, uint64) {
 	return nil, d.q.written
 }
 
-// read reads one block of frames at the reader's place.
+// read reads one block of frames at the reader's place. off is where to go on, or where reading failed.
 func (d *disk) read(s *segment, size int64, sd uint32) (frames []readFrame, blk *block, off int64, err error) {
 	q, r := d.q, &d.rd
 	if r.file == nil {
 		if r.file, err = d.fs.Open(d.path(segName(s.no, s.first)), os.O_RDONLY); err != nil {
-			return nil, nil, 0, err
+			return nil, nil, r.off, err
 		}
 	}
 	take := func(n int) []byte {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		if blk != nil {
-			q.arena.unref(blk)
-		}
+		d.letBlock(blk)
 		blk = q.arena.get(n, true)
-		blk.refs = 1
+		q.arena.ref(blk)
 		return blk.buf[:n]
 	}
 	w := window{f: r.file, size: size, off: r.off, seed: sd, new: take}
 	for {
-		before := blk
-		var fr readFrame
-		var ok bool
-		at := w.at
 		if len(frames) > 0 {
 			// One block is enough: stop before the window moves on.
 			if h, start, found := w.find(); !found || start+h.size() > len(w.buf) {
-				off = w.off + int64(at)
-				break
+				return frames, blk, w.off + int64(w.at), nil
 			}
 		}
-		if fr, ok, err = w.next(); err != nil || !ok {
-			off = size
-			break
+		fr, ok, err := w.next()
+		if err != nil {
+			return frames, blk, w.off + int64(len(w.buf)), err
 		}
-		if blk != before {
-			frames = frames[:0]
+		if !ok {
+			return frames, blk, size, nil
 		}
 		blk.buf = w.buf
 		fr.at.blk = blk
 		frames = append(frames, fr)
 	}
-	return frames, blk, off, err
 }

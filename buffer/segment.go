@@ -26,6 +26,7 @@ const (
 	segHeadSize = 40
 	segSuffix   = ".seg"
 	badSuffix   = ".bad"
+	maxNumber   = 1 << 62 // of segments and events: no buffer gets there
 )
 
 func segName(no, first uint64) string { return fmt.Sprintf("%08d-%020d%s", no, first, segSuffix) }
@@ -42,7 +43,7 @@ func parseSegName(name string) (no, first uint64, ok bool) {
 	}
 	no, err1 := strconv.ParseUint(a, 10, 64)
 	first, err2 := strconv.ParseUint(b, 10, 64)
-	return no, first, err1 == nil && err2 == nil
+	return no, first, err1 == nil && err2 == nil && no > 0 && no <= maxNumber
 }
 
 func appendSegHead(dst []byte, id [8]byte, no, first uint64) []byte {

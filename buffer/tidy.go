@@ -1,6 +1,9 @@
 package buffer
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"time"
 
 	"go.uber.org/zap"
@@ -8,7 +11,7 @@ import (
 
 const (
 	idleAfter = 10 * time.Second // spare memory is let go of
-	maxAside  = 16               // files set aside; then the oldest is deleted
+	maxAside  = 16               // files set aside, which take at most an eighth of the bound; the oldest is deleted
 )
 
 // tidy syncs, deletes settled segments and watches the free space, until the queue is closed. It sleeps while nothing
@@ -47,29 +50,18 @@ func (d *disk) idle() bool {
 	q := d.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if time.Since(d.used) < idleAfter || d.down() {
+	if time.Since(d.used) < idleAfter || d.down() || d.tight {
 		return false
 	}
 	q.arena.trim()
 	return true
 }
 
-// sync forces what was written since the last time to the disk.
+// sync forces what was written since the last time to the disk, and closes the segments that are full.
 func (d *disk) sync() {
 	q := d.q
-	if d.o.Sync != SyncInterval {
-		q.mu.Lock()
-		for _, s := range d.unsynced {
-			if s != d.cur {
-				_ = s.file.Close()
-			}
-		}
-		d.unsynced = nil
-		q.mu.Unlock()
-		return
-	}
 	q.mu.Lock()
-	list, cur, opened, fresh := d.unsynced, d.cur, d.opened, d.cur != nil && d.cur.size > 0
+	list, cur, opened := d.unsynced, d.cur, d.opened
 	d.unsynced = nil
 	q.mu.Unlock()
 	if !opened {
@@ -80,9 +72,9 @@ func (d *disk) sync() {
 	var failed error
 	for _, s := range list {
 		q.mu.Lock()
-		settled := s.dropped
+		dropped := s.dropped
 		q.mu.Unlock()
-		if !settled {
+		if d.o.Sync == SyncInterval && !dropped {
 			if err := s.file.Sync(); err != nil {
 				failed = err
 			}
@@ -91,16 +83,19 @@ func (d *disk) sync() {
 			_ = s.file.Close()
 		}
 	}
+	if d.o.Sync != SyncInterval {
+		return
+	}
 	if err := d.posFile.Sync(); err != nil {
 		failed = err
 	}
-	if fresh {
+	if len(list) > 0 {
 		if err := d.fs.SyncDir(d.o.Dir); err != nil {
 			failed = err
 		}
 	}
 	if failed != nil {
-		d.trouble(failed)
+		d.trouble(fmt.Errorf("sync %s: %w", d.o.Dir, failed))
 		d.poke()
 	}
 }
@@ -170,22 +165,10 @@ func (d *disk) shedSegment(reason string, own bool) bool {
 			q.mark(span{l.num, l.num + uint64(l.Chunk.Events)})
 		}
 	}
-	kept := q.returned[:0]
-	for _, p := range q.returned {
-		if p.num < end {
-			n := uint64(p.chunk.Events)
-			q.settle(span{p.num, p.num + n}, Shed, reason)
-			q.bytes -= int64(p.size)
-			q.arena.unref(p.blk)
-			continue
-		}
-		kept = append(kept, p)
-	}
-	clear(q.returned[len(kept):])
-	q.returned = kept
-	if n := q.lose(span{before, end}, reason); n > 0 {
-		q.bytes = max(0, q.bytes-s.size)
-	}
+	bytes := q.bytes - s.size
+	q.returned.remove(func(p *piece) bool { return p.num < end }, func(p *piece) { q.dropPiece(p, reason) })
+	q.lose(span{before, end}, reason)
+	q.bytes = max(0, bytes)
 	q.pos.low = max(q.pos.low, end)
 	q.pos.acked = q.pos.acked.below(q.pos.low)
 	if q.cur < end {
@@ -196,15 +179,17 @@ func (d *disk) shedSegment(reason string, own bool) bool {
 	return true
 }
 
-// makeSpace sheds the buffer's own oldest segment when the volume is full, and deletes it at once.
+// makeSpace makes room on a volume that is full: by the policy, the buffer's own oldest segment is shed and deleted at
+// once.
 func (d *disk) makeSpace() bool {
 	q := d.q
 	q.mu.Lock()
-	had := len(d.gone) > 0
+	had := len(d.gone) > 0 || len(d.bad) > 0
 	// A destination that keeps up has nothing to shed but what is under way. It waits in memory, for a while, until what
 	// it has on disk is settled and makes room.
-	behind := d.failed != nil || q.bytes > d.o.Memory
+	behind := q.onFull == ShedOldest && (d.failed != nil || q.bytes > d.o.Memory)
 	ok := behind && (len(d.segs) > 1 || q.cur < q.written) && d.shedSegment(ReasonNoSpace, true)
+	q.full = q.full || ok
 	q.mu.Unlock()
 	if !ok && !had {
 		return false
@@ -212,36 +197,41 @@ func (d *disk) makeSpace() bool {
 	if d.guard(d.writePosition) != nil {
 		return false
 	}
-	return d.delete() > 0
+	n := 0
+	_ = d.guard(func() error { n = d.delete() + d.forget(0, 0); return nil })
+	return n > 0
 }
 
-// keepFree sheds the buffer's own oldest segments while the volume has less free space than min_free.
+// keepFree looks after the free space of the volume. Below min_free, the buffer sheds its own oldest segments, or, when
+// the policy is to keep them, takes no more.
 func (d *disk) keepFree() {
-	if d.o.MinFree <= 0 {
-		return
-	}
-	for {
+	q := d.q
+	for d.o.MinFree > 0 {
 		free, total, err := d.fs.Free(d.o.Dir)
-		if err != nil || total == 0 || float64(free) >= d.o.MinFree*float64(total) {
-			return
-		}
-		q := d.q
+		low := err == nil && total > 0 && float64(free) < d.o.MinFree*float64(total)
+		shed := false
 		q.mu.Lock()
-		ok := len(d.segs) > 1 && d.shedSegment(ReasonNoSpace, false)
-		if ok {
+		if tight := low && q.onFull != ShedOldest; tight != d.tight {
+			d.tight = tight
+			q.freed()
+		}
+		if low && q.onFull == ShedOldest && len(d.segs) > 1 {
+			shed = d.shedSegment(ReasonNoSpace, false)
 			q.full = true
 		}
 		q.mu.Unlock()
-		if !ok {
+		if !shed {
 			return
 		}
-		q.log.Warn("the volume is nearly full: shed the oldest segment", zap.Int64("free_bytes", free))
-		select { // the position goes first; then the next tick deletes
+		q.log.Warn("the volume is nearly full: shed the oldest segment", zap.String("dir", d.o.Dir), zap.Int64("free_bytes", free))
+		select { // the position goes first
 		case <-time.After(50 * time.Millisecond):
 		case <-q.closing:
 			return
 		}
-		d.delete()
+		if d.delete() == 0 {
+			return // the next tick goes on
+		}
 	}
 }
 
@@ -262,21 +252,55 @@ func (d *disk) delete() int {
 	d.gone = kept
 	q.mu.Unlock()
 	for _, s := range list {
-		name := d.path(segName(s.no, s.first))
+		d.leaveReader(s)
+		name := segName(s.no, s.first)
 		var err error
-		if s.bad && d.set.Add(1) <= maxAside {
-			err = d.fs.Rename(name, name+badSuffix)
+		if s.bad {
+			err = d.fs.Rename(d.path(name), d.path(name+badSuffix))
 		} else {
-			err = d.fs.Remove(name)
+			err = d.fs.Remove(d.path(name))
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			q.log.Warn("can't delete a segment", zap.Error(err))
 		}
 		q.mu.Lock()
-		d.bytes -= s.size
 		d.goneBytes -= s.size
+		if s.bad && err == nil {
+			d.bad = append(d.bad, badFile{name + badSuffix, s.size})
+			d.badBytes += s.size
+		} else {
+			d.bytes -= s.size
+		}
 		q.freed()
 		q.mu.Unlock()
 	}
+	d.forget(maxAside, q.maxBytes/8)
 	return len(list)
+}
+
+// A badFile is a file that was set aside.
+type badFile struct {
+	name string
+	size int64
+}
+
+// forget deletes the oldest files that were set aside, beyond the bounds.
+func (d *disk) forget(files int, bytes int64) int {
+	q := d.q
+	for n := 0; ; n++ {
+		q.mu.Lock()
+		if len(d.bad) <= files && d.badBytes <= bytes {
+			q.mu.Unlock()
+			return n
+		}
+		f := d.bad[0]
+		d.bad = d.bad[1:]
+		d.badBytes -= f.size
+		d.bytes -= f.size
+		q.freed()
+		q.mu.Unlock()
+		if err := d.fs.Remove(d.path(f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			q.log.Warn("can't delete a file that was set aside", zap.Error(err))
+		}
+	}
 }
