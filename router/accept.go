@@ -9,9 +9,9 @@ import (
 	"github.com/firebreak/firebreak/router/match"
 )
 
-// Accept routes what one read of an input yielded, as inputs.Accept says: it gives each destination all its chunks in
-// one append, one destination after the other, and returns nil when all have taken them. After an error, which names
-// the destination, the events may not be acknowledged and are not counted here.
+// Accept routes what one read of an input yielded, as inputs.Accept says: it gives each destination all its chunks, in
+// one append unless processors made them much larger, one destination after the other, and returns nil when all have
+// taken them. After an error, which names the destination, the events may not be acknowledged and are not counted here.
 func (in *Intake) Accept(ctx context.Context, chunks []record.Chunk) error {
 	r := in.router
 	s := r.pool.Get().(*scratch)
@@ -126,7 +126,7 @@ func (s *scratch) deliver(ctx context.Context) error {
 	for k := range s.router.sinks {
 		sink := &s.router.sinks[k]
 		if len(s.out[k]) > 0 {
-			if err := sink.Append(ctx, s.out[k]); err != nil {
+			if err := sink.append(ctx, s.out[k]); err != nil {
 				return fmt.Errorf("append to %q: %w", sink.name, err)
 			}
 		}
@@ -135,6 +135,22 @@ func (s *scratch) deliver(ctx context.Context) error {
 				return fmt.Errorf("add to the dead letters of %q: %w", sink.name, err)
 			}
 		}
+	}
+	return nil
+}
+
+// append stores the chunks in pieces of about maxChunk, so that a destination can pass on the first ones while it has
+// no room for the last.
+func (s *sink) append(ctx context.Context, chunks []record.Chunk) error {
+	for len(chunks) > 0 {
+		n, size := 1, len(chunks[0].Data)
+		for ; n < len(chunks) && size+len(chunks[n].Data) <= maxChunk; n++ {
+			size += len(chunks[n].Data)
+		}
+		if err := s.Append(ctx, chunks[:n]); err != nil {
+			return err
+		}
+		chunks = chunks[n:]
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ type memory struct {
 	appends int
 
 	largest, largestEvents int // bytes of a chunk with several events
+	largestAppend          int // bytes
 
 	blocks bool
 	err    error
@@ -34,6 +35,11 @@ type memory struct {
 
 func (m *memory) Append(_ context.Context, chunks []record.Chunk) error {
 	m.appends++
+	size := 0
+	for i := range chunks {
+		size += len(chunks[i].Data)
+	}
+	m.largestAppend = max(m.largestAppend, size)
 	return m.keep(chunks, "")
 }
 

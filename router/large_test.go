@@ -26,6 +26,9 @@ func checkSizes(t *testing.T, m *memory, events int) {
 	if m.largest > maxChunk {
 		t.Errorf("a chunk of %d events has %d bytes", m.largestEvents, m.largest)
 	}
+	if m.largestAppend > maxChunk {
+		t.Errorf("one append has %d bytes", m.largestAppend)
+	}
 }
 
 // TestProcessorsMakeNoLargeChunks: what doesn't fit into a buffer or a message would be lost with everything in it.
