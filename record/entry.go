@@ -140,10 +140,14 @@ func (c *Chunk) Slice(from, to int) (Chunk, error) {
 			start = len(c.Data) - len(it.rest)
 		}
 	}
-	if n < to {
+	switch {
+	case n < to && it.err != nil:
 		return out, fmt.Errorf("slice events [%d, %d): data ends after %d: %w", from, to, n, it.err)
+	case n < to:
+		return out, fmt.Errorf("slice events [%d, %d): data ends after %d", from, to, n)
 	}
-	out.Data = c.Data[start : len(c.Data)-len(it.rest)]
+	end := len(c.Data) - len(it.rest)
+	out.Data = c.Data[start:end:end]
 	out.Events = to - from
 	return out, nil
 }
