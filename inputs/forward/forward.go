@@ -46,6 +46,7 @@ type Input struct {
 	log      limitedLog
 	hostname string
 	eventMax int
+	fileMax  int // see fileBound
 	tls      *tls.Config
 
 	budget *budget
@@ -77,6 +78,7 @@ func New(opts *Options, env Env) (*Input, error) {
 		eventMax: int(min(maxEvent, opts.Memory/2)),
 		budget:   newBudget(int64(opts.Memory)),
 		stopping: make(chan struct{}),
+		fileMax:  fileBound(),
 		conns:    map[*conn]struct{}{},
 	}
 	in.eventMax = max(in.eventMax, baseWindow)

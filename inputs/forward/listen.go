@@ -180,6 +180,10 @@ func (in *Input) acceptLoop(ln listener) {
 // take serves a new connection, or refuses it when there are too many.
 func (in *Input) take(nc net.Conn, conf *tls.Config) {
 	c := newConn(in, nc)
+	if beyond(nc, in.fileMax) {
+		in.refuse(c, "open_files", fmt.Errorf("refuse connection: the process has %d files open, the rest is for its outputs; raise the limit (ulimit -n, LimitNOFILE)", in.fileMax))
+		return
+	}
 	in.mu.Lock()
 	full := len(in.conns) >= in.opts.MaxConnections
 	stopped := !in.stopBy.IsZero()
@@ -188,12 +192,12 @@ func (in *Input) take(nc net.Conn, conf *tls.Config) {
 		in.serving.Add(1)
 	}
 	in.mu.Unlock()
-	if full || stopped {
+	switch {
+	case full:
+		in.refuse(c, "max_connections", fmt.Errorf("refuse connection: there are %d already", in.opts.MaxConnections))
+		return
+	case stopped:
 		nc.Close()
-		if full {
-			in.count.refused.Add(1)
-			in.log.warn("max_connections", c.peer, fmt.Errorf("refuse connection: there are %d already", in.opts.MaxConnections))
-		}
 		return
 	}
 	in.count.total.Add(1)
@@ -204,6 +208,12 @@ func (in *Input) take(nc net.Conn, conf *tls.Config) {
 		delete(in.conns, c)
 		in.mu.Unlock()
 	}()
+}
+
+func (in *Input) refuse(c *conn, reason string, err error) {
+	in.count.refused.Add(1)
+	c.nc.Close()
+	in.log.warn(reason, c.peer, err)
 }
 
 // heartbeat answers each datagram with a zero byte (Forward Protocol Specification v0, "Heartbeat message").

@@ -23,7 +23,7 @@ type Options struct {
 
 	MaxMessage      config.Size   `key:"max_message" default:"64MiB" min:"64KiB" doc:"Largest message, compressed or not. A larger one ends its connection. Large messages are stored piece by piece as they arrive, not held."`
 	MaxDecompressed config.Size   `key:"max_decompressed" default:"256MiB" min:"1MiB" doc:"Most bytes that a compressed message may expand to. They are never held all at once."`
-	MaxConnections  int           `key:"max_connections" default:"10000" min:"1" max:"1000000" doc:"Connections at the same time; further ones are closed at once, and counted."`
+	MaxConnections  int           `key:"max_connections" default:"10000" min:"1" max:"1000000" doc:"Connections at the same time; further ones are closed at once, and counted. So are those that would leave fewer than 256 (or half) of the files that the process may open."`
 	IdleTimeout     time.Duration `key:"idle_timeout" default:"0s" doc:"Close connections that send nothing for this long; 0s: never, because a container may be silent for days. Dead peers are found by TCP keep-alive either way."`
 	Memory          config.Size   `key:"memory" default:"16MiB" min:"1MiB" doc:"Read buffers of all connections together, beyond 4KiB for each. When it is used up, connections work in smaller pieces. One event may have up to half of it."`
 

@@ -386,3 +386,39 @@ func TestTagsAreInterned(t *testing.T) {
 		t.Errorf("%d tags are kept", n)
 	}
 }
+
+// Connections leave files to the outputs.
+func TestConnectionsLeaveFiles(t *testing.T) {
+	if n := fileBound(); n < 16 {
+		t.Errorf("%d files for connections", n)
+	}
+	s := newSink()
+	opts := testOptions()
+	opts.Listen = append(opts.Listen, "unix://"+filepath.Join(t.TempDir(), "s"))
+	in, err := New(&opts, Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.fileMax = 3
+	if err := in.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- in.Run(t.Context(), s.accept) }()
+	for i, a := range in.Addrs() {
+		c, err := net.Dial(a.Network(), a.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(20 * time.Second))
+		expectEnd(t, c)
+		c.Close()
+		if n := in.Stats().Refused; n != uint64(i+1) {
+			t.Errorf("%d refused", n)
+		}
+	}
+	in.Stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
