@@ -16,6 +16,8 @@ import (
 const (
 	setupTimeout = 10 * time.Second // for the TLS handshake, and for the shared-key handshake
 	stallTimeout = time.Minute      // without a byte, in the middle of a message
+	slowRate     = 4 << 10          // bytes per second that a message must come at while it takes shared memory
+	scarceStall  = 5 * time.Second  // stallTimeout while that memory is scarce
 	idleShrink   = time.Second      // without a byte, between messages: the buffer shrinks
 	writeTimeout = 30 * time.Second // of one ack
 	stopGrace    = time.Second      // for the rest of a message when the input stops
@@ -25,6 +27,8 @@ var (
 	errStopped = errors.New("input is stopping")
 	errIdle    = errors.New("nothing came for a while")
 	errStall   = badf(errStalled, "silent for %s in the middle of a message", stallTimeout)
+	errSlow    = badf(errStalled, "less than %d bytes per second of a message that takes shared memory", slowRate)
+	errLook    = errors.New("it is time to look whether memory is scarce")
 )
 
 // A conn serves one connection, in one goroutine.
@@ -43,6 +47,9 @@ type conn struct {
 	owns    bool      // lines may be held for this connection
 	stream  bool      // in the middle of a message that is stored as it arrives
 
+	holds bool          // a decompressor
+	slack time.Duration // see slow
+
 	setup    time.Time // deadline of a handshake; zero: there is none
 	deadline bool      // a read deadline is set
 	started  bool      // something was read
@@ -52,7 +59,7 @@ type conn struct {
 }
 
 func newConn(in *Input, nc net.Conn) *conn {
-	c := &conn{in: in, raw: nc, nc: nc, peer: peerName(nc)}
+	c := &conn{in: in, raw: nc, nc: nc, peer: peerName(nc), slack: stallTimeout}
 	c.win = window{base: baseWindow, budget: in.budget, who: c, ctx: in.work, source: c.read}
 	return c
 }
@@ -177,7 +184,7 @@ func (c *conn) whole(w *window, limit int) error {
 		case errFull:
 			return badf(errTooLarge, "event or message of more than %d bytes", limit)
 		case errMemory:
-			return badf(errBudget, "no room in the memory budget of %d bytes for %s", c.in.budget.total, budgetWait)
+			return badf(errBudget, "no room in the memory budget of %d bytes for too long", c.in.budget.total)
 		default:
 			return err
 		}
@@ -190,7 +197,11 @@ func (c *conn) read(p []byte) (int, error) {
 		return 0, err
 	}
 	for {
-		until, late := c.patience()
+		now := time.Time{} // unless it matters
+		if c.partial() {
+			now = time.Now()
+		}
+		until, late := c.patience(now)
 		if c.deadline || !until.IsZero() {
 			c.nc.SetReadDeadline(until)
 			c.deadline = !until.IsZero()
@@ -210,12 +221,21 @@ func (c *conn) read(p []byte) (int, error) {
 			c.started = true
 			c.in.active(c.arrived)
 			c.in.count.bytes.Add(uint64(n))
+			if late == errLook {
+				c.slow(c.arrived.Sub(now), n)
+			}
 			return n, nil
 		}
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			if c.stopBy.Load() != 0 && (stop == 0 || time.Now().Before(until)) {
 				continue // woken by stop
+			}
+			if late == errLook {
+				if !c.slow(time.Since(now), 0) {
+					continue
+				}
+				late = errSlow
 			}
 			return 0, late
 		case err == io.EOF || err == nil:
@@ -228,13 +248,30 @@ func (c *conn) read(p []byte) (int, error) {
 // partial reports whether a message has begun.
 func (c *conn) partial() bool { return c.setup.IsZero() && (c.win.len() > 0 || c.stream) }
 
+// slow notes that n bytes took so long, and reports whether the client is too slow. A message that takes shared memory
+// may pause for stallTimeout in all, less while that memory is scarce; what comes fast enough makes good for it.
+func (c *conn) slow(took time.Duration, n int) bool {
+	most := stallTimeout
+	if c.scarce() {
+		most = scarceStall
+	}
+	c.slack += time.Duration(n)*(time.Second/slowRate) - took
+	c.slack = min(c.slack, most)
+	return c.slack <= 0
+}
+
 // patience returns until when the next read may wait, and the error when nothing has come by then.
-func (c *conn) patience() (time.Time, error) {
+func (c *conn) patience(now time.Time) (time.Time, error) {
 	switch {
 	case !c.setup.IsZero():
 		return c.setup, badf(errHandshake, "no handshake within %s", setupTimeout)
+	case c.partial() && (c.holds || c.win.grown()):
+		return now.Add(max(0, min(c.slack, scarceStall))), errLook
 	case c.partial():
-		return time.Now().Add(stallTimeout), errStall
+		return now.Add(stallTimeout), errStall
+	}
+	c.slack = stallTimeout
+	switch {
 	case c.win.grown():
 		return time.Now().Add(idleShrink), errIdle
 	case c.in.opts.IdleTimeout > 0:

@@ -86,7 +86,11 @@ func (c *conn) inflate(tag string, from body, kind packing) (odd invalids, err e
 	if !c.in.budget.wait(ctx, c, charge, charge) {
 		return odd, badf(errBudget, "no room in the memory budget of %d bytes for %s", c.in.budget.total, inflateWait)
 	}
-	defer func() { c.in.budget.put(c, charge, c.win.charged == 0) }()
+	c.holds = true
+	defer func() {
+		c.holds = false
+		c.in.budget.put(c, charge, c.win.charged == 0)
+	}()
 	src, done, err := open(kind, buf, history)
 	if err != nil {
 		return odd, c.inflateError(err, from)

@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"strings"
@@ -215,5 +216,62 @@ func TestErrorsOfTheKernelEndAConnection(t *testing.T) {
 	wait(t, "the probe", func() bool { st := srv.Stats(); return st.ConnectionsTotal == 2 && st.Connections == 0 })
 	if st := srv.Stats(); st.Errors["read"] != 1 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// A client that takes shared memory must come on; one that doesn't may take its time.
+func TestSlowClients(t *testing.T) {
+	event := append(cat(0x93, "t", now0(), 0x81, "k", 0xc6, 0, 16, 0, 0), make([]byte, 300<<10)...)
+	noise := make([]byte, 1<<20) // does not compress
+	rand.NewChaCha8([32]byte{}).Read(noise)
+	body := append(cat(0x92, "t", 0xc6, 0, 16, 0, 0), gzipOf(cat(0x92, 1, 0x81, "k", bin(string(noise))))[:300<<10]...)
+	for _, c := range []struct {
+		name   string
+		send   []byte
+		rate   int // bytes per second
+		scarce bool
+		after  time.Duration // 0: lives on
+	}{
+		{name: "a large event", send: event, rate: 1, after: stallTimeout},
+		{name: "a large event, memory is scarce", send: event, rate: 1, scarce: true, after: scarceStall},
+		{name: "silent, memory is scarce", send: event, scarce: true, after: scarceStall},
+		{name: "a large event, fast enough", send: event, rate: slowRate + 100, scarce: true},
+		{name: "compressed", send: body, rate: 1, after: stallTimeout},
+		{name: "a small message", send: docker("app", strings.Repeat("x", 300), kv())[:40], rate: 1},
+		{name: "a small message, memory is scarce", send: docker("app", strings.Repeat("x", 300), kv())[:40], rate: 1, scarce: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				peer, in, _, done := piped(t, testOptions(), newSink())
+				defer peer.Close()
+				write(t, peer, c.send)
+				if c.scarce {
+					in.budget.scarce.Store(true)
+				}
+				began := time.Now()
+				for s := 0; c.rate == 0 || s < 150; s++ {
+					if _, err := peer.Write(make([]byte, max(c.rate, 1))); err != nil {
+						break
+					}
+					if c.rate == 0 {
+						break
+					}
+					time.Sleep(time.Second)
+				}
+				if c.after == 0 {
+					if n := in.Stats().Errors["stalled"]; n > 0 {
+						t.Error("ended")
+					}
+					peer.Close()
+				}
+				<-done
+				if d := time.Since(began); c.after > 0 && (d < c.after || d > c.after+3*time.Second || in.Stats().Errors["stalled"] != 1) {
+					t.Errorf("ended after %s: %v", d, in.Stats().Errors)
+				}
+				if n := in.Stats().Buffer; n != 0 {
+					t.Errorf("%d bytes are kept", n)
+				}
+			})
+		})
 	}
 }

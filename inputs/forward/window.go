@@ -11,7 +11,8 @@ const (
 	baseWindow = 4 << 10   // every connection has it, outside the budget
 	fullWindow = 256 << 10 // what a busy connection grows to, and what is read ahead of a message's options
 
-	// budgetWait is how long a connection waits for room when an event doesn't fit into what it has.
+	// budgetWait is how long a connection waits for room when an event doesn't fit into what it has. Who has much
+	// already waits a third of that: when nothing moves, the large ones make room.
 	budgetWait = 30 * time.Second
 	// smallReads in a row, of less than an eighth of the buffer, make it shrink.
 	smallReads = 64
@@ -106,7 +107,11 @@ func (w *window) grow(size int, wait bool) bool {
 		if !wait {
 			return false
 		}
-		ctx, cancel := context.WithTimeout(w.ctx, budgetWait)
+		limit := budgetWait
+		if size > smallBuffer {
+			limit /= 3
+		}
+		ctx, cancel := context.WithTimeout(w.ctx, limit)
 		defer cancel()
 		if !w.budget.wait(ctx, w.who, n, int64(size)) {
 			return false
