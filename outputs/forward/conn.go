@@ -265,8 +265,15 @@ func (c *conn) acknowledge(id []byte, size int) error {
 // close ends the connection, whatever it is doing.
 func (c *conn) close() { c.raw.Close() }
 
-// leave ends an idle connection. With TLS it says goodbye, which can't block when nothing else was written.
-func (c *conn) leave() { c.net.Close() }
+// leave ends an idle connection. With TLS it says goodbye, which waits up to 5 s for a peer that doesn't read (without
+// acknowledgements there may be one): nobody waits for that.
+func (c *conn) leave() {
+	if c.net == c.raw {
+		c.close()
+		return
+	}
+	c.server.o.conns.Go(func() { c.net.Close() })
+}
 
 // usable reports whether the connection may take another batch now.
 func (c *conn) usable(now time.Time) bool {

@@ -7,7 +7,7 @@ import (
 	"github.com/firebreak/firebreak/outputs"
 )
 
-// Waits before a server that is down is probed. One that connects but doesn't move or acknowledge is probed rarely:
+// Waits before a server that is down is probed. One that connects but doesn't move, acknowledge or let us in is probed rarely:
 // each time that it is believed to be up costs a Send its whole timeout.
 const (
 	probeFirst       = time.Second

@@ -185,3 +185,59 @@ func TestExpiredCertificateIsNotTheCAsFault(t *testing.T) {
 		t.Errorf("class %d, hint %q", e.Class, e.Hint)
 	}
 }
+
+// TestRefusalAfterTheConnectGoesToTheNextServer: in TLS 1.3 a client learns that its certificate is refused only after
+// the handshake, and a server that wants a shared key greets when it likes.
+func TestRefusalAfterTheConnectGoesToTheNextServer(t *testing.T) {
+	refuse := newPeer(t, func(p *peer) {
+		p.serve = func(c net.Conn) {
+			_, _ = c.Read(make([]byte, 1))
+			_, _ = c.Write(handshake.Helo{Nonce: []byte("n")}.Append(nil))
+			_, _ = io.Copy(io.Discard, c)
+		}
+	})
+	standby := newPeer(t)
+	o := open(t, options(refuse.addr, standby.addr))
+	for i := range 5 {
+		mustDeliver(t, o.Send(deadline(t, 5*time.Second), batch(chunk("a", fmt.Sprint(i)), chunk("b", "x"))))
+		o.servers[0].succeeded() // as after a probe, which can't see the refusal
+	}
+	if diff := cmp.Diff([]string{"0", "1", "2", "3", "4"}, lines(t, "a", standby.messages()...)); diff != "" {
+		t.Error(diff)
+	}
+	r := open(t, options(refuse.addr)).Send(deadline(t, 5*time.Second), batch(chunk("a", "1")))
+	if e := outputs.Classify(r.Err); e.Class != outputs.Held || !strings.Contains(e.Hint, "shared_key") {
+		t.Errorf("without another server: %+v", r)
+	}
+}
+
+// slowGoodbye is a connection that can't be closed quickly, as that of TLS with a peer that doesn't read.
+type slowGoodbye struct {
+	net.Conn
+	closing, goOn chan struct{}
+}
+
+func (s slowGoodbye) Close() error {
+	close(s.closing)
+	<-s.goOn
+	return nil
+}
+
+func TestAPeerThatDoesNotReadDelaysNoGoodbye(t *testing.T) {
+	p := newPeer(t)
+	o := open(t, options(p.addr))
+	mustDeliver(t, o.Send(deadline(t, 5*time.Second), batch(chunk("a", "1"))))
+	s := o.servers[0]
+	slow := slowGoodbye{closing: make(chan struct{}), goOn: make(chan struct{})}
+	s.mu.Lock()
+	slow.Conn = s.idle[0].net
+	s.idle[0].net = slow
+	s.mu.Unlock()
+	s.hangUp() // would wait for ever
+	<-slow.closing
+	mustDeliver(t, o.Send(deadline(t, 5*time.Second), batch(chunk("a", "22"))))
+	close(slow.goOn)
+	if err := slow.Conn.Close(); err != nil {
+		t.Error(err)
+	}
+}

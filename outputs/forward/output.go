@@ -122,7 +122,7 @@ type group struct {
 	index       int        // of the server
 	messages    []*message // those that are not delivered yet
 	err         *outputs.Error
-	unreachable bool // no connection could be made: another server may take the rest
+	unreachable bool // no connection could be made, or the server refuses us: another one may take the rest
 }
 
 // assign gives every waiting message to a server. Messages of a tag follow one another in the job, so that they get

@@ -7,6 +7,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"github.com/firebreak/firebreak/outputs"
 )
 
 // drainTime is how long the reader may go on with what the peer sent before it hung up.
@@ -48,8 +50,11 @@ func (o *output) sendGroup(ctx context.Context, j *job, g *group) {
 			continue
 		}
 		g.err = failure(s, err, wrote > 0)
+		// Who refuses us says so only after the connect in TLS 1.3 and without a shared key of ours: a probe can't see it.
+		refused := g.err.Class == outputs.Held
+		g.unreachable = refused
 		if !errors.Is(ctx.Err(), context.Canceled) { // that is our own shutdown
-			s.failed(g.err, silent(err))
+			s.failed(g.err, silent(err) || refused)
 		}
 		return
 	}
