@@ -34,10 +34,9 @@ func outputKinds() []outputs.Kind {
 // Kinds returns every type that a configuration may name.
 func Kinds() config.Kinds {
 	k := config.Kinds{CheckTemplate: checkTemplate, Inputs: []config.Kind{{
-		Name:     "forward",
-		Summary:  "Receives the Fluent forward protocol: Docker's fluentd log driver, Fluentd, Fluent Bit.",
-		Options:  func() any { return new(forward.Options) },
-		Supplies: []string{"ecs"},
+		Name:    "forward",
+		Summary: "Receives the Fluent forward protocol: Docker's fluentd log driver, Fluentd, Fluent Bit.",
+		Options: func() any { return new(forward.Options) },
 	}}}
 	for _, o := range outputKinds() {
 		k.Outputs = append(k.Outputs, config.Kind{Name: o.Name, Summary: o.Summary, Options: func() any { return o.Options() }})

@@ -175,6 +175,9 @@ func (l *loader) setMap(n *node, v reflect.Value, f *field, path string) {
 // text returns the text of a scalar with ${…} replaced.
 func (l *loader) text(n *node, f *field, path string) (string, bool) {
 	if n.kind != scalarNode {
+		if f.secret {
+			l.mask(n)
+		}
 		name, _ := typeName(f.typ)
 		l.problem(n.pos, fmt.Sprintf("%s: expected %s, found %s", path, name, n.found()), "")
 		return "", false
@@ -201,6 +204,9 @@ func (l *loader) setScalar(n *node, v reflect.Value, f *field, path string) {
 		name += " such as " + example
 	}
 	if n.kind != scalarNode {
+		if f.secret {
+			l.mask(n)
+		}
 		l.problem(n.pos, fmt.Sprintf("%s: expected %s, found %s", path, name, n.found()), "")
 		return
 	}
@@ -276,10 +282,23 @@ func (l *loader) unknownKey(p pair, path string, others []string, fields []field
 	}
 	for i := range fields {
 		if fields[i].key == near && fields[i].secret {
-			l.secrets = append(l.secrets, p.value.place)
+			l.mask(p.value)
 		}
 	}
 	l.problem(p.keyPos, "unknown key "+quote(p.key)+in(path), hint)
+}
+
+// mask keeps what stands under the key of a secret out of excerpts, whatever its form.
+func (l *loader) mask(n *node) {
+	if n.kind == scalarNode {
+		l.secrets = append(l.secrets, n.place)
+	}
+	for _, p := range n.pairs {
+		l.mask(p.value)
+	}
+	for _, item := range n.items {
+		l.mask(item)
+	}
 }
 
 func in(path string) string {
