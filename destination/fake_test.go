@@ -22,11 +22,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// text makes a chunk of events "tag/first", "tag/first+1", …
+// text makes a chunk of events "tag/first", "tag/first+1", … of different sizes.
 func text(tag string, first, n int) record.Chunk {
 	c := record.Chunk{Tag: tag, Route: "r", Arrived: time.Now(), Oldest: time.Now(), Newest: time.Now(), Events: n}
 	for i := range n {
-		rec := mp.AppendStr(mp.AppendStr([]byte{0x81}, "log"), tag+"/"+strconv.Itoa(first+i))
+		rec := mp.AppendStr(mp.AppendStr([]byte{0x82}, "log"), tag+"/"+strconv.Itoa(first+i))
+		rec = mp.AppendStr(mp.AppendStr(rec, "pad"), strings.Repeat(".", (first+i)*31%60))
 		c.Data = record.AppendEntry(c.Data, time.Unix(1700000000, 0), rec)
 	}
 	return c

@@ -256,6 +256,39 @@ func TestOnlyTheProbeRepeatsWithoutAcknowledgements(t *testing.T) {
 	})
 }
 
+// A probe of which something is taken proves a server alive, whatever it says about the rest.
+func TestAProbeThatIsPartlyTakenCloses(t *testing.T) {
+	g := newGate(Retry{Initial: time.Second, Max: time.Minute}, options(newFake(nil), nil, nil).Log)
+	p, _ := g.enter(context.Background(), 5)
+	g.failure(p, &outputs.Error{Class: outputs.Held, Err: errDown}, false, 5)
+	g.until = time.Time{}
+	p, _ = g.enter(context.Background(), 5)
+	g.failure(p, &outputs.Error{Err: errDown}, true, 1)
+	if g.state != closed || g.window != 1 || !g.until.After(time.Now()) {
+		t.Errorf("%v, window %d, next try in %v", g.state, g.window, time.Until(g.until))
+	}
+}
+
+func TestAProbeThatIsGivenBackIsPassedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(Retry{Initial: time.Second, Max: time.Minute}, options(newFake(nil), nil, nil).Log)
+		p, _ := g.enter(t.Context(), 5)
+		g.failure(p, &outputs.Error{Class: outputs.NoAck, Err: errDown}, false, 5)
+		time.Sleep(time.Minute)
+		p, _ = g.enter(t.Context(), 5)
+		got := make(chan pass)
+		go func() {
+			p, _ := g.enter(t.Context(), 5)
+			got <- p
+		}()
+		synctest.Wait()
+		g.leave(p)
+		if p := <-got; !p.probe {
+			t.Errorf("got pass %+v", p)
+		}
+	})
+}
+
 func TestAnOldAttemptSaysNothingNew(t *testing.T) {
 	g := newGate(Retry{Initial: time.Second, Max: time.Minute}, options(newFake(nil), nil, nil).Log)
 	ctx := context.Background()

@@ -2,6 +2,7 @@ package destination
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sort"
 	"time"
@@ -33,17 +34,28 @@ func (h *held) reset(l *buffer.Lease) {
 
 // slice returns the events [from, to). Going forward it doesn't start at the beginning each time.
 func (h *held) slice(from, to int) (record.Chunk, error) {
+	c := h.lease.Chunk
+	if from == 0 && to == c.Events {
+		return c, nil
+	}
 	if from < h.cut {
 		h.cut, h.off = 0, 0
 	}
-	rest := h.lease.Chunk
-	rest.Data = rest.Data[h.off:]
-	rest.Events -= h.cut
-	part, err := rest.Slice(from-h.cut, to-h.cut)
-	if err == nil {
-		h.cut, h.off = from, h.off+cap(rest.Data)-cap(part.Data)
+	rest := record.Chunk{Data: c.Data[h.off:]}
+	it := record.Iterate(&rest)
+	start, end := h.off, h.off
+	for i := h.cut; i < to; i++ {
+		if !it.Next() {
+			return c, fmt.Errorf("slice events [%d, %d): %w", from, to, cmp.Or(it.Err(), errShort))
+		}
+		if i == from {
+			start = h.off + it.Offset()
+		}
+		end = h.off + it.Offset() + len(it.Event().Raw)
 	}
-	return part, err
+	h.cut, h.off = from, start
+	c.Data, c.Events = c.Data[start:end:end], to-from
+	return c, nil
 }
 
 // settle moves the events [from, to), which must lie inside one span of todo, to done.

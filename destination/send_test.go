@@ -138,12 +138,37 @@ func TestShutdownBelievesTheResult(t *testing.T) {
 				r.run()
 				r.await(time.Minute)
 				r.close()
+				if n := r.d.Stats().Retried; n != 4-c.delivered {
+					t.Errorf("%d events count as sent again, want %d", n, 4-c.delivered)
+				}
 				if got := r.out.got(); len(got) != 4 || c.delivered != 2 && ordered(got) != "" {
 					t.Errorf("delivered %v", got)
 				}
 			})
 		})
 	}
+}
+
+// A buffer remembers a limited number of ranges.
+func TestAStopLeavesFewRanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, newFake(func(_ context.Context, r request) outputs.Result {
+			res := outputs.Result{Err: errDown}
+			for i := 0; i < len(r.events); i += 2 {
+				res.Retry = append(res.Retry, outputs.Range{From: i, To: i + 1})
+			}
+			return res
+		}))
+		r.append(text("a", 0, 3000))
+		synctest.Wait()
+		r.stop()
+		s := r.buf.Stats()
+		balanced(t, s)
+		if s.Delivered != maxRanges || s.Buffered != 3000-maxRanges {
+			t.Errorf("delivered %d, buffered %d, want %d ranges", s.Delivered, s.Buffered, maxRanges)
+		}
+		r.close()
+	})
 }
 
 func TestAttemptsHaveADeadline(t *testing.T) {
@@ -219,7 +244,7 @@ func TestEventsThatCannotBeEncoded(t *testing.T) {
 		out := newFake(nil)
 		out.shape.Encode = func(dst []byte, e record.Event) ([]byte, error) {
 			switch s := textOf(e); s {
-			case "a/3", "a/4":
+			case "a/3", "a/4", "a/6":
 				return append(dst, "half of it"...), errors.New("too odd")
 			case "a/7":
 				panic("not foreseen")
@@ -233,14 +258,14 @@ func TestEventsThatCannotBeEncoded(t *testing.T) {
 		r.append(text("a", 3, 2))
 		r.await(time.Minute)
 		r.close()
-		want := []string{"encode:a/3", "encode:a/4", "encode:a/7", "encode:a/9", "encode:a/3", "encode:a/4"}
+		want := []string{"encode:a/3", "encode:a/4", "encode:a/6", "encode:a/7", "encode:a/9", "encode:a/3", "encode:a/4"}
 		if got := r.dead.all(); !slices.Equal(got, want) {
 			t.Errorf("dead letters %v, want %v", got, want)
 		}
-		if got := out.got(); len(got) != 8 || ordered(got) != "" {
+		if got := out.got(); len(got) != 7 || ordered(got) != "" {
 			t.Errorf("delivered %v", got)
 		}
-		if s := r.buf.Stats(); s.DeadLettered[ReasonEncode] != 6 || s.Delivered != 8 {
+		if s := r.buf.Stats(); s.DeadLettered[ReasonEncode] != 7 || s.Delivered != 7 {
 			t.Errorf("%+v", s)
 		}
 	})

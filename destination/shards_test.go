@@ -24,7 +24,7 @@ func TestABlockedWorkerHoldsLittle(t *testing.T) {
 			}
 			return outputs.Result{}
 		}
-		out.shape.MaxBytes = 20_000
+		out.shape.MaxBytes = 5_000
 		r := start(t, out, func(o *Options) { o.Workers = 4; o.Retry.Timeout = 24 * time.Hour })
 		for i := range 30_000 {
 			r.append(text(fmt.Sprint("t", i%50), i, 1))

@@ -182,6 +182,35 @@ func TestNoDeadLettersFromAFlakyServer(t *testing.T) {
 	}
 }
 
+// Neither many failures in a short time nor few in a long one are enough.
+func TestPatience(t *testing.T) {
+	for name, c := range map[string]struct {
+		retry  Retry
+		answer func(n int, r request) bool // hangs up
+	}{
+		"short time":   {Retry{Initial: time.Millisecond, Max: 10 * time.Millisecond}, func(_ int, r request) bool { return r.at < 29*time.Second }},
+		"few failures": {Retry{Initial: time.Hour, Max: time.Hour}, func(n int, _ request) bool { return n <= suspectAfter+suspectRounds-2 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := 0
+				r := start(t, newFake(func(_ context.Context, r request) outputs.Result {
+					if n++; c.answer(n, r) {
+						return hangup
+					}
+					return outputs.Result{}
+				}), func(o *Options) { o.Retry = c.retry })
+				r.append(text("a", 0, 1), text("a", 1, 1))
+				r.await(24 * time.Hour)
+				r.close()
+				if got := r.out.got(); len(got) != 2 || len(r.dead.all()) > 0 {
+					t.Errorf("delivered %v, dead %v", got, r.dead.all())
+				}
+			})
+		})
+	}
+}
+
 // An output that can't probe never gives up an event.
 func TestWithoutAProberNothingIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
