@@ -17,6 +17,7 @@ type watched struct {
 	mu      sync.Mutex
 	current *tls.Config
 	seen    []os.FileInfo // of the last load, good or bad; nil where a file was missing
+	stale   bool          // the last load failed
 }
 
 func newWatched(report func(error), load func() (*tls.Config, error), files ...string) *watched {
@@ -24,8 +25,9 @@ func newWatched(report func(error), load func() (*tls.Config, error), files ...s
 	return &watched{files: files, load: load, report: report}
 }
 
-// get loads again if a file changed. A certificate and its key are two files: between the two writes they don't
-// pair up, and the old configuration stays.
+// get loads again if a file changed, or if the last load failed: that may have been for want of a descriptor, and not
+// for what is in the files. A certificate and its key are two files: between the two writes they don't pair up, and the
+// old configuration stays.
 func (w *watched) get() (*tls.Config, error) {
 	w.mu.Lock()
 	conf, problem, err := w.refresh()
@@ -41,17 +43,18 @@ func (w *watched) refresh() (conf *tls.Config, problem, err error) {
 	for i, f := range w.files {
 		now[i], _ = os.Stat(f)
 	}
-	if w.current != nil && slices.EqualFunc(now, w.seen, same) {
+	unchanged := slices.EqualFunc(now, w.seen, same)
+	if w.current != nil && unchanged && !w.stale {
 		return w.current, nil, nil
 	}
 	next, err := w.load()
-	w.seen = now
+	w.seen, w.stale = now, err != nil
 	switch {
 	case err == nil:
 		w.current = next
 	case w.current == nil:
 		return nil, nil, err
-	default:
+	case !unchanged: // reported once
 		problem = fmt.Errorf("keep the old TLS files: %w", err)
 	}
 	return w.current, problem, nil
