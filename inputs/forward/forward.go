@@ -115,9 +115,10 @@ func (in *Input) Run(ctx context.Context, accept inputs.Accept) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	in.accept, in.work = accept, work
-	in.restore()
+	acked := in.restore()
 
 	var helpers sync.WaitGroup
+	helpers.Go(func() { in.deliverLines(acked) })
 	helpers.Go(func() { in.join.sweep(work, in.deliverLines) })
 	for _, ln := range in.listeners {
 		helpers.Go(func() { in.acceptLoop(ln) })
@@ -143,18 +144,15 @@ func (in *Input) Run(ctx context.Context, accept inputs.Accept) error {
 // Stop makes Run end now: connections end at the end of the message in hand. It may be called at any time, and again.
 func (in *Input) Stop() { in.stopOnce.Do(func() { close(in.stopping) }) }
 
-// restore takes up the pieces that an earlier run has acked.
-func (in *Input) restore() {
-	var done []*line
+// restore takes up the pieces that an earlier run has acked, and returns the lines that are to be passed on now.
+func (in *Input) restore() (done []*line) {
 	err := in.join.files.restore(func(file string, at stamp, p piece, rec []byte) {
 		done = append(done, in.join.add(nil, at, p, rec, file)...)
 	})
 	if err != nil {
 		in.fail(errPieces, "", err)
 	}
-	if len(done) > 0 {
-		in.deliverLines(done)
-	}
+	return done
 }
 
 // deliver has a batch accepted and counts it.

@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/firebreak/firebreak/record"
 )
 
 func joinedEvent(log string) string {
@@ -298,4 +301,57 @@ func FuzzPieceFile(f *testing.F) {
 		}
 		readPiece(tag, rec)
 	})
+}
+
+// What an earlier run left behind, and can't be stored now, keeps no client waiting.
+func TestRestoredLinesDoNotBlock(t *testing.T) {
+	files := &pieceFiles{dir: t.TempDir()}
+	for i := range 3 {
+		raw := none("i", i+1, strings.Repeat("x", 12<<10), false)
+		at, _, n, err := readTime(raw[5:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		record := raw[5+n : len(raw)-1]
+		p, ok := readPiece("app", record)
+		if !ok {
+			t.Fatal("no piece")
+		}
+		if _, err := files.write(at, p, record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	opts := testOptions()
+	opts.JoinMaxBytes = 16 << 10 // less than before: two lines are broken off
+	in, err := New(&opts, Env{Dir: files.dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		done <- in.Run(t.Context(), func(ctx context.Context, chunks []record.Chunk) error {
+			if chunks[0].Tag == "app" { // its destination is full, and declares on_full: block
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		})
+	}()
+	c, err := net.Dial("tcp", in.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	write(t, c, docker("other", "one", chunkOpt("x")))
+	expect(t, c, ackOf("x"))
+	in.Stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n := len(pieceNames(t, files.dir)); n != 3 {
+		t.Errorf("%d files are left of what was not stored", n)
+	}
 }
