@@ -44,6 +44,7 @@ type conn struct {
 	json    bool      // the last message was JSON
 	scratch []byte    // a JSON message as msgpack
 	out     *batch    // nil while there is nothing in it
+	flushes int       // batches that have gone out
 	owns    bool      // lines may be held for this connection
 	stream  bool      // in the middle of a message that is stored as it arrives
 
@@ -305,6 +306,7 @@ func (c *conn) flush() error {
 		return nil
 	}
 	c.out = nil
+	c.flushes++
 	defer b.release(c.scarce())
 	if err := c.in.deliver(c.in.work, b, c.arrived); err != nil {
 		return err
