@@ -56,6 +56,9 @@ func codecCases() []codecCase {
 		return cat(0x92, cat(0x92, et(n, 0), kv("schema", "otlp")), kv("resource", "x"))
 	}
 	cases := []codecCase{
+		// More nanoseconds than a second has: what reads them further on may wrap around.
+		{name: "odd nanoseconds", in: msg(0x93, "t", et(t0, 1_000_000_000), rec), want: []string{"t|1700000000.999999999|a=b"}},
+		{name: "odd nanoseconds in an entry", in: cat(0x92, "t", 0x91, cat(0x92, et(t0, 0xffffffff), rec)), want: []string{"t|1700000000.999999999|a=b"}},
 		// Message mode.
 		{name: "message", in: msg(0x93, "t", now0(), rec), want: ok},
 		{name: "message with a nil option", in: msg(0x94, "t", now0(), rec, 0xc0), want: ok},

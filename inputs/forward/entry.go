@@ -33,6 +33,7 @@ type timeKind uint8
 
 const (
 	timeGiven  timeKind = iota // the stamp holds it
+	timeOdd                    // the stamp holds what it must mean: it had a whole second of nanoseconds, or more
 	timeNow                    // none, zero, or out of the range of 1970 to 2106: the time of arrival counts
 	timeMarker                 // the entry opens or closes a group (Fluent Bit), and is no event
 	timeBad                    // not a time at all
@@ -105,8 +106,14 @@ func eventTime(v []byte) (stamp, timeKind) {
 	case math.MaxUint32, math.MaxUint32 - 1:
 		return s, timeMarker
 	}
+	if s.nsec > maxNsec {
+		s.nsec = maxNsec
+		return s, timeOdd
+	}
 	return s, timeGiven
 }
+
+const maxNsec = 999_999_999
 
 // readRecord returns the size of the map that b starts with, and whether it has the key partial_message, which Docker
 // adds to the pieces of a long line. A map of plain values, as Docker sends, is walked once.

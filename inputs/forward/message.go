@@ -266,13 +266,16 @@ func (c *conn) packed(b []byte, h header) (int, error) {
 	}
 	i += n
 	out := c.batch()
-	m := out.mark()
+	m, flushes := out.mark(), c.flushes
 	var odd invalids
 	switch {
 	case o.signal != 0:
 	case compressed(body) != plain:
 		if odd, err = c.inflate(h.tag, memory{bytes.NewReader(body)}, compressed(body)); err != nil {
-			return 0, err // part of it may have gone out; without an ack the client sends all of it again
+			if c.flushes == flushes { // else part of it has gone out; without an ack the client sends all of it again
+				out.rollback(m)
+			}
+			return 0, err
 		}
 	default:
 		for len(body) > 0 {
