@@ -212,9 +212,15 @@ outputs:
 	mustRun(t, "docker", "kill", c.name)
 	mustRun(t, "docker", "start", c.name)
 	c.waitHealthy(30 * time.Second)
+	after := statusAt(t, c.published("24220")).dest("access")
+	if after.Offered != d.Offered || d.Buffered-after.Buffered > d.Leased || after.check() != "" {
+		t.Errorf("before the kill %+v, after it %+v %s", d, after, after.check())
+	}
+	pid := c.pid()
 	set(t, sinks[0], sink.OK)
-	_, n := sent(l, load.Access)
-	complete(t, sinks[0], n-d.shed(), 3*time.Minute)
+	complete(t, sinks[0], after.Buffered, 3*time.Minute)
+	anon, all, err := rss(pid)
+	t.Logf("after the backlog was delivered: RssAnon %.1f MiB, VmRSS %.1f MiB %v", float64(anon)/(1<<20), float64(all)/(1<<20), err)
 	if peak > 64<<20 {
 		t.Errorf("RssAnon was %d bytes", peak)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firebreak/firebreak/bench/line"
+	"github.com/firebreak/firebreak/bench/load"
 	"github.com/firebreak/firebreak/bench/sink"
 )
 
@@ -130,5 +131,42 @@ outputs:
 	t.Logf("%d events, %d duplicates", c.Events, c.Duplicates)
 	inOrder(t, agg)
 	r.stop(10 * time.Second)
+	r.calm()
+}
+
+// Killed with a full buffer that has shed: the next router delivers all of the rest, and its ledger goes on.
+func TestKillWithFullBuffer(t *testing.T) {
+	var sinks [3]*sink.Sink
+	var servers [3]string
+	for i, fault := range []sink.Mode{sink.Refuse, sink.OK, sink.OK} {
+		sinks[i] = startSink(t, sink.Config{}, fault)
+		servers[i] = sinks[i].Addr()
+	}
+	port := freePort(t)
+	r := startRouter(t, t.TempDir(), kinds(port, servers, "buffer: { max_bytes: 32MiB }"))
+	l, finish := runLoad(t, load.Config{Addr: "127.0.0.1:" + port, Conns: 3, Rate: 100_000, Ack: true})
+	eventually(t, time.Minute, func() string {
+		if d := r.status().dest("access"); d.shed() < 100_000 {
+			return fmt.Sprintf("%d shed", d.shed())
+		}
+		return ""
+	})
+	finish()
+	_, n := sent(l, load.Access)
+	before := r.status().dest("access")
+	r.kill()
+	r.start()
+	after := r.status().dest("access")
+	t.Logf("%d sent; before the kill %d buffered and %d shed, after it %d and %d", n, before.Buffered, before.shed(), after.Buffered, after.shed())
+	if before.check() != "" || after.check() != "" || before.Offered != n || after.Offered != n {
+		t.Errorf("%d sent, %d offered before and %d after the kill; %s %s", n, before.Offered, after.Offered, before.check(), after.check())
+	}
+	// What was leased can be of a segment that is shed: then it is shed for good now.
+	if lost := before.Buffered - after.Buffered; lost > before.Leased {
+		t.Errorf("%d events were buffered before the kill, %d of them leased; %d after it", before.Buffered, before.Leased, after.Buffered)
+	}
+	set(t, sinks[0], sink.OK)
+	complete(t, sinks[0], after.Buffered, time.Minute)
+	r.stop(15 * time.Second)
 	r.calm()
 }

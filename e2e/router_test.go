@@ -44,6 +44,7 @@ type destStatus struct {
 	Shed         map[string]uint64 `json:"shed"`
 	Moved        map[string]uint64 `json:"moved"`
 	Buffered     uint64            `json:"buffered"`
+	Leased       uint64            `json:"leased"`
 }
 
 func (d destStatus) shed() (n uint64) {
