@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +55,7 @@ type Input struct {
 	join   *joiner
 	count  counters
 
-	listeners []listener
+	listeners []listener // watchSockets may change one, with mu
 	packets   []net.PacketConn
 
 	accept   inputs.Accept
@@ -120,17 +121,22 @@ func (in *Input) Run(ctx context.Context, accept inputs.Accept) error {
 	var helpers sync.WaitGroup
 	helpers.Go(func() { in.deliverLines(acked) })
 	helpers.Go(func() { in.join.sweep(work, in.deliverLines) })
-	for _, ln := range in.listeners {
+	for _, ln := range slices.Clone(in.listeners) {
 		helpers.Go(func() { in.acceptLoop(ln) })
 	}
 	for _, pc := range in.packets {
 		helpers.Go(func() { heartbeat(pc) })
 	}
+	stopWatch := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() { in.watchSockets(stopWatch, &helpers) })
 	select {
 	case <-ctx.Done():
 		in.drain()
 	case <-in.stopping:
 	}
+	close(stopWatch)
+	watching.Wait()
 	in.Stop()
 	in.Close()
 	in.endConnections(cancel)

@@ -132,6 +132,8 @@ func removeStale(path string) error {
 
 // Addrs returns what the input listens on, in the order of the configuration.
 func (in *Input) Addrs() []net.Addr {
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	var out []net.Addr
 	for _, ln := range in.listeners {
 		out = append(out, ln.Addr())

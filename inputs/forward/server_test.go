@@ -422,3 +422,35 @@ func TestConnectionsLeaveFiles(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Somebody removes the socket's file, with its directory: it comes back, and connections that are there go on.
+func TestRemovedSocketComesBack(t *testing.T) {
+	s := newSink()
+	opts := testOptions()
+	dir := filepath.Join(t.TempDir(), "run")
+	path := filepath.Join(dir, "s")
+	opts.Listen = []string{"unix://" + path}
+	srv := start(t, opts, Env{}, s)
+	old := srv.dial(t)
+	write(t, old, docker("app", "1", chunkOpt("1")))
+	expect(t, old, ackOf("1"))
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the socket", func() bool {
+		c, err := net.Dial("unix", path)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	c := srv.dial(t)
+	write(t, c, docker("app", "2", chunkOpt("2")))
+	expect(t, c, ackOf("2"))
+	write(t, old, docker("app", "3", chunkOpt("3")))
+	expect(t, old, ackOf("3"))
+	srv.end(t)
+	if _, err := os.Lstat(path); !os.IsNotExist(err) {
+		t.Errorf("after the end: %v", err)
+	}
+}
