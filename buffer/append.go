@@ -215,7 +215,8 @@ func (q *queue) over(size int64) (reason string, over, wait bool) {
 		if q.disk != nil && q.disk.noSpace {
 			reason = ReasonNoSpace
 		}
-		return reason, tight, false
+		more := q.disk != nil && q.disk.opened && q.onFull != ShedOldest && q.disk.held()+q.unwritten+size > q.maxBytes-q.disk.segMax
+		return reason, tight || more, false
 	}
 	if q.disk.tight && len(q.disk.segs) > 1 {
 		return ReasonNoSpace, true, false

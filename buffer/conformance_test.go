@@ -21,7 +21,7 @@ func chunkOf(tag string, first, n int) record.Chunk {
 	return c
 }
 
-func logsOf(t testing.TB, c record.Chunk) []string {
+func logsOf(t tester, c record.Chunk) []string {
 	t.Helper()
 	var out []string
 	it := record.Iterate(&c)
@@ -35,7 +35,7 @@ func logsOf(t testing.TB, c record.Chunk) []string {
 	return out
 }
 
-func balanced(t testing.TB, s Stats) {
+func balanced(t tester, s Stats) {
 	t.Helper()
 	sum := s.Delivered + s.Buffered
 	for _, m := range []map[string]uint64{s.DeadLettered, s.Shed, s.Moved} {
@@ -309,4 +309,11 @@ func TestRestartKeepsEventsAndLedger(t *testing.T) {
 	if s.Buffered != 0 || s.Delivered != 310 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// A tester is a testing.TB or a rapid.T.
+type tester interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
 }

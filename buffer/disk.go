@@ -279,6 +279,10 @@ func (d *disk) writeRuns() error {
 	q := d.q
 	q.mu.Lock()
 	size := d.collect()
+	// What came in while the disk was in trouble may be more than there is room for.
+	for q.onFull == ShedOldest && d.held()+size > q.maxBytes-d.segMax/2 && d.shedSegment(ReasonFull, true) {
+		q.full = true
+	}
 	tight := len(d.gone) > 0 && d.bytes+size > q.maxBytes
 	q.mu.Unlock()
 	if len(d.runs) == 0 {
@@ -413,6 +417,7 @@ func (d *disk) writePosition() error {
 	defer q.mu.Unlock()
 	if err != nil {
 		d.dirty = true
+		d.posSeq-- // the same slot again: the other one is whole
 		return fmt.Errorf("write position: %w", err)
 	}
 	d.posLow = low

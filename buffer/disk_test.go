@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-func openSim(t testing.TB, s FS, o DiskOptions) *queue {
+func openSim(t tester, s FS, o DiskOptions) *queue {
 	t.Helper()
 	o.Dir, o.Name, o.FS = "/d", "d", s
 	b, err := OpenDisk(o)
@@ -36,7 +36,7 @@ func openSim(t testing.TB, s FS, o DiskOptions) *queue {
 	return b.(*queue)
 }
 
-func (q *queue) awaitBuffered(t testing.TB, ok func(Stats) bool) Stats {
+func (q *queue) awaitBuffered(t tester, ok func(Stats) bool) Stats {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		s := q.Stats()
@@ -684,4 +684,31 @@ func TestTwoProcessesOnOneDirectory(t *testing.T) {
 	wantRun(t, drain(t, two), "b", 0, 10)
 	closeCut(two)
 	closeNow(t, one)
+}
+
+func TestAPositionThatFailsHalfwayLeavesTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimFS()
+		b := openSim(t, s, DiskOptions{})
+		put(t, b, chunkOf("a", 0, 10), chunkOf("a", 10, 10), chunkOf("a", 20, 10))
+		nextLease(t, b).Deliver()
+		synctest.Wait()
+		s.setHook(func(op, name string, n int) (int, error) {
+			if op == "write" && name == "position" {
+				return n / 3, unix.EIO
+			}
+			return n, nil
+		})
+		nextLease(t, b).Deliver()
+		time.Sleep(25 * time.Second) // and again
+		s2 := s.kill()
+		closeCut(b)
+		b = openSim(t, s2, DiskOptions{})
+		put(t, b, chunkOf("a", 30, 10))
+		if st := b.Stats(); st.Delivered != 10 || st.Offered != 40 {
+			t.Errorf("%+v", st)
+		}
+		wantRun(t, drain(t, b), "a", 10, 40)
+		closeNow(t, b)
+	})
 }
