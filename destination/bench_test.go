@@ -140,7 +140,7 @@ func BenchmarkWorker(b *testing.B) {
 			for i := range src.leases {
 				src.leases[i] = buffer.Lease{ID: buffer.ID{First: uint64(i * c.events), Events: c.events}, Chunk: parts[i%8]}
 			}
-			w := newWorker(benchDestination(nil, c.shape, 1), src)
+			w := newWorker(benchDestination(nil, c.shape, 1), 0, src)
 			b.ReportAllocs()
 			b.ResetTimer()
 			w.run(ctx)

@@ -15,6 +15,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -87,6 +88,7 @@ func New(o Options) *Destination {
 		d.pool = NewPool()
 	}
 	d.gate = newGate(*r, o.Log)
+	d.counts.began = make([]atomic.Int64, d.workers)
 	return d
 }
 
@@ -106,13 +108,13 @@ func (d *Destination) Append(ctx context.Context, chunks []record.Chunk) error {
 // because what it was given is borrowed. Who can't wait leaves it alone, and loses nothing but time.
 func (d *Destination) Run(ctx context.Context) {
 	if d.workers == 1 {
-		newWorker(d, d.buf).run(ctx)
+		newWorker(d, 0, d.buf).run(ctx)
 		return
 	}
 	shards := newShards(d.buf, d.workers, d.shape.MaxBytes)
 	var wg sync.WaitGroup
-	for _, s := range shards.list {
-		wg.Go(func() { newWorker(d, s).run(ctx) })
+	for i, s := range shards.list {
+		wg.Go(func() { newWorker(d, i, s).run(ctx) })
 	}
 	shards.run(ctx)
 	wg.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -31,11 +32,13 @@ func (w *worker) send(ctx context.Context, p *parcel) (*outputs.Error, bool) {
 	if again > 0 {
 		d.counts.retried.Add(uint64(again))
 	}
+	w.began.Store(time.Now().UnixNano())
 	d.counts.inFlight.Add(1)
 	attempt, cancel := context.WithTimeout(ctx, d.timeout)
 	res := d.request(attempt, p)
 	cancel()
 	d.counts.inFlight.Add(-1)
+	w.began.Store(0)
 
 	e := errorOf(res.Err)
 	if e == nil && len(res.Retry) == 0 && len(res.Dead) == 0 {

@@ -199,7 +199,7 @@ func TestARequestThatHangsKeepsItsEvents(t *testing.T) {
 		}))
 		r.append(text("a", 0, 4))
 		time.Sleep(time.Hour)
-		if s := r.d.Stats(); s.InFlight != 1 {
+		if s := r.d.Stats(); s.InFlight != 1 || s.Trouble != "a request has not returned 59m0s after its deadline" {
 			t.Errorf("%+v", s)
 		}
 		ended := make(chan struct{})

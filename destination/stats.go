@@ -1,6 +1,7 @@
 package destination
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,7 @@ type Stats struct {
 	Since    time.Time // of the breaker's state
 	Error    string    // of the last failed attempt, while it has not been followed by a success
 	Hint     string    // what to change
-	Trouble  string    // about keeping dead letters
+	Trouble  string    // about keeping dead letters, or a request that hangs
 	Held     bool      // authentication or configuration: somebody has to change something
 	NextTry  time.Time // when the breaker is open
 	Requests uint64    // attempts
@@ -35,8 +36,27 @@ type counts struct {
 	requests, failed, retried, sent, panics atomic.Uint64
 	inFlight                                atomic.Int64
 
+	began []atomic.Int64 // by worker: when its request began, in nanoseconds; 0: none
+
 	mu      sync.Mutex
 	trouble string
+}
+
+// lateAfter is how long after its deadline a request counts as hanging.
+const lateAfter = 10 * time.Second
+
+// overdue returns how long after its deadline the oldest request is still under way, if it hangs.
+func (c *counts) overdue(timeout time.Duration) time.Duration {
+	most := time.Duration(0)
+	for i := range c.began {
+		if at := c.began[i].Load(); at != 0 {
+			most = max(most, time.Since(time.Unix(0, at))-timeout)
+		}
+	}
+	if most < lateAfter {
+		return 0
+	}
+	return most
 }
 
 func (c *counts) note(s string) {
@@ -55,6 +75,9 @@ func (d *Destination) Stats() Stats {
 	d.counts.mu.Lock()
 	s.Trouble = d.counts.trouble
 	d.counts.mu.Unlock()
+	if late := d.counts.overdue(d.timeout); late > 0 {
+		s.Trouble = fmt.Sprintf("a request has not returned %v after its deadline", late.Round(time.Second))
+	}
 	d.gate.describe(&s)
 	if r, ok := d.out.(Reporter); ok {
 		s.Output = r.Status()

@@ -2,6 +2,7 @@ package destination
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,8 +13,9 @@ import (
 
 const (
 	// maxLeases bounds the leases that all workers of a destination have at the same time. Many tiny chunks make a
-	// batch, but not any number: a buffer remembers 1,024 ranges of settled events between those that are leased.
-	maxLeases = 1536
+	// batch, but not any number: what is settled between those that are not is a range in the buffer's position record,
+	// which has room for about 3,000 of them.
+	maxLeases = 3072
 	// maxRanges bounds the ranges of settled events that the workers leave between others when they stop.
 	maxRanges = 256
 	// minReach is how far, in bytes of the buffer, the leases of a worker may lie apart; see worker.full.
@@ -35,19 +37,21 @@ type worker struct {
 	src     source
 	held    []*held
 	spare   []*held
-	bytes   int   // of the held chunks
-	events  int   // of the held chunks
-	taken   int64 // bytes of all chunks ever taken
-	leases  int   // bound of held
-	turn    int   // of several parcels, which is sent first
+	bytes   int           // of the held chunks
+	events  int           // of the held chunks
+	taken   int64         // bytes of all chunks ever taken
+	leases  int           // bound of held
+	began   *atomic.Int64 // when the request under way began, in nanoseconds; 0: none
+	turn    int           // of several parcels, which is sent first
 	pack    *packer
 	suspect suspicion
 	now     time.Time   // when leases were taken last, if batches linger
 	timer   *time.Timer // for linger
 }
 
-func newWorker(d *Destination, src source) *worker {
-	w := &worker{d: d, src: src, pack: newPacker(d.shape), leases: maxLeases}
+// newWorker returns the worker with the number i.
+func newWorker(d *Destination, i int, src source) *worker {
+	w := &worker{d: d, src: src, pack: newPacker(d.shape), leases: maxLeases, began: &d.counts.began[i]}
 	if d.workers > 1 {
 		w.leases = maxLeases / 2 / d.workers
 	}
