@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -198,6 +199,7 @@ func (d *disk) run() {
 		}
 		select {
 		case <-d.wake:
+			runtime.Gosched() // who is about to append or to end a lease joins in
 		case <-later:
 		case <-d.q.closing:
 			d.last()

@@ -104,7 +104,10 @@ func newDraft(c *record.Chunk, note string, scratch []byte) (draft, []byte) {
 func (d *draft) appendTo(dst []byte, first uint64, seed uint32) []byte {
 	le := binary.LittleEndian
 	c := d.chunk
-	var h [headSize]byte
+	var zero [headSize]byte
+	at := len(dst)
+	dst = append(dst, zero[:]...)
+	h := dst[at:]
 	le.PutUint32(h[0:], frameMagic)
 	le.PutUint32(h[16:], uint32(c.Events))
 	le.PutUint32(h[20:], uint32(len(c.Data)))
@@ -116,8 +119,7 @@ func (d *draft) appendTo(dst []byte, first uint64, seed uint32) []byte {
 	le.PutUint64(h[40:], uint64(c.Oldest.UnixNano()))
 	le.PutUint64(h[48:], uint64(c.Newest.UnixNano()))
 	le.PutUint32(h[56:], d.crc)
-	sealHead(h[:], first, seed)
-	dst = append(dst, h[:]...)
+	sealHead(h, first, seed)
 	dst = append(dst, d.meta...)
 	return append(dst, c.Data...)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sort"
 	"time"
+
+	"github.com/firebreak/firebreak/record"
 )
 
 // Next implements [Buffer].
@@ -169,6 +171,12 @@ func (q *queue) take(h head, at frameAt) (p piece, ok bool) {
 		q.arena.ref(at.blk)
 		return piece{num: s.from, chunk: chunk, blk: at.blk, id: ID{q.pos.id, s.from, h.events}, size: h.size()}, true
 	}
+	q.takeParts(s, chunk, at, h.size())
+	return piece{}, false
+}
+
+// takeParts gives back the parts of a frame that are open.
+func (q *queue) takeParts(s span, chunk record.Chunk, at frameAt, size int) {
 	q.open(s, func(m span) {
 		part, err := chunk.Slice(int(m.from-s.from), int(m.to-s.from))
 		if err != nil {
@@ -176,9 +184,8 @@ func (q *queue) take(h head, at frameAt) (p piece, ok bool) {
 			return
 		}
 		q.arena.ref(at.blk)
-		q.returned.push(piece{num: m.from, chunk: part, blk: at.blk, id: ID{q.pos.id, m.from, part.Events}, size: h.size() * part.Events / h.events})
+		q.returned.push(piece{num: m.from, chunk: part, blk: at.blk, id: ID{q.pos.id, m.from, part.Events}, size: size * part.Events / chunk.Events})
 	})
-	return piece{}, false
 }
 
 func (q *queue) tooOld(arrived time.Time) bool {
