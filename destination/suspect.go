@@ -1,6 +1,7 @@
 package destination
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -19,7 +20,9 @@ const (
 	// random does that less than once in 50 million times, whatever its odds.
 	suspectRounds = 8
 	suspectProbes = 3
-	suspectTime   = 30 * time.Second
+	suspectTime   = 10 * time.Second
+	// suspectPause is the wait between the rounds: a server that takes probes needs no longer one.
+	suspectPause = time.Second
 	// maxProbe bounds the size of a probe. It is large enough for a network that loses large packets to fail it, too,
 	// and small enough that an event which is too large for the server differs from it.
 	maxProbe = 64 << 10
@@ -99,6 +102,7 @@ func (s *suspicion) failed(ctx context.Context, w *worker, p *parcel, e *outputs
 	if s.rounds++; s.rounds == 1 {
 		s.since = time.Now()
 	}
+	e.RetryAfter = cmp.Or(e.RetryAfter, suspectPause)
 	if s.rounds < suspectRounds || time.Since(s.since) < suspectTime {
 		return false
 	}

@@ -188,7 +188,7 @@ func TestPatience(t *testing.T) {
 		retry  Retry
 		answer func(n int, r request) bool // hangs up
 	}{
-		"short time":   {Retry{Initial: time.Millisecond, Max: 10 * time.Millisecond}, func(_ int, r request) bool { return r.at < 29*time.Second }},
+		"short time":   {Retry{Initial: time.Millisecond, Max: 10 * time.Millisecond}, func(_ int, r request) bool { return r.at < suspectTime-time.Second }},
 		"few failures": {Retry{Initial: time.Hour, Max: time.Hour}, func(n int, _ request) bool { return n <= suspectAfter+suspectRounds-2 }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -222,5 +222,25 @@ func TestWithoutAProberNothingIsGivenUp(t *testing.T) {
 			t.Errorf("delivered %v, dead %v", got, r.dead.all())
 		}
 		r.stop()
+	})
+}
+
+// An event that a healthy server chokes on holds up its tag for seconds, not minutes.
+func TestAPoisonEventIsGivenUpSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := newFake(chokes("a/3"))
+		r := start(t, out, func(o *Options) {
+			o.Retry = Retry{Initial: 500 * time.Millisecond, Max: 30 * time.Second, Timeout: time.Minute}
+		})
+		begin := time.Now()
+		r.append(text("a", 0, 1000))
+		r.await(time.Hour)
+		if took := time.Since(begin); took > 30*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if dead := r.dead.all(); len(dead) != 1 || dead[0] != "rejected:a/3" {
+			t.Errorf("dead letters: %v", dead)
+		}
+		r.close()
 	})
 }
