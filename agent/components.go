@@ -127,7 +127,7 @@ func (a *Agent) openDestinations(host string) error {
 		dead := &deadLetters{dir: filepath.Join(a.deads(), c.Name)}
 		dead.Dead = buffer.NewDead(dead.dir, int64(c.DeadLetters.MaxBytes), nil, log)
 		a.dests = append(a.dests, &target{cfg: c, dead: dead, ended: make(chan struct{}), Destination: destination.New(destination.Options{
-			Name: c.Name, Buffer: buf, Output: reporting(out), Workers: c.Workers, Pool: pool, Log: log,
+			Name: c.Name, Buffer: buf, Output: out, Workers: c.Workers, Pool: pool, Log: log,
 			Retry:  destination.Retry{Initial: c.Retry.Initial, Max: c.Retry.Max, Timeout: c.Retry.Timeout},
 			Dead:   dead,
 			Blocks: c.Buffer.OnFull == "block",
@@ -143,23 +143,6 @@ func openOutput(c *config.Output, env outputs.Env) (outputs.Output, error) {
 	}
 	return opts.Open(env)
 }
-
-// reporting gives an output with servers the form in which destinations ask for its status.
-func reporting(out outputs.Output) outputs.Output {
-	if s, ok := out.(serverOutput); ok {
-		return withServers{s}
-	}
-	return out
-}
-
-type serverOutput interface {
-	outputs.Output
-	Status() []outforward.ServerStatus
-}
-
-type withServers struct{ serverOutput }
-
-func (w withServers) Status() any { return w.serverOutput.Status() }
 
 func (a *Agent) openBuffer(c *config.Output, log *zap.Logger) (buffer.Buffer, error) {
 	policy := map[string]buffer.OnFull{"shed_oldest": buffer.ShedOldest, "shed_newest": buffer.ShedNewest, "block": buffer.Block}[c.Buffer.OnFull]

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/firebreak/firebreak/buffer"
+	"github.com/firebreak/firebreak/outputs"
 )
 
 // Stats is a snapshot of a destination.
@@ -28,9 +29,6 @@ type Stats struct {
 	Sent     uint64    // bytes of delivered batches, as given to the output
 	InFlight int       // requests at this moment
 }
-
-// Reporter is an output that has a status of its own, such as a list of servers.
-type Reporter interface{ Status() any }
 
 type counts struct {
 	requests, failed, retried, sent, panics atomic.Uint64
@@ -79,7 +77,7 @@ func (d *Destination) Stats() Stats {
 		s.Trouble = fmt.Sprintf("a request has not returned %v after its deadline", late.Round(time.Second))
 	}
 	d.gate.describe(&s)
-	if r, ok := d.out.(Reporter); ok {
+	if r, ok := d.out.(outputs.Reporter); ok {
 		s.Output = r.Status()
 	}
 	return s

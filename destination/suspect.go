@@ -28,13 +28,6 @@ const (
 	maxProbe = 64 << 10
 )
 
-// A Prober is an output whose other side can't refuse events, only hang up on them. Probe makes a request of about
-// the given size that holds no event to where the tag's events go; nil means that it was taken. It isn't called while
-// the same worker sends.
-type Prober interface {
-	Probe(ctx context.Context, tag string, size int) error
-}
-
 // A suspicion finds the event that a server chokes on. Forward has no negative answer: a server that can't take an
 // event closes the connection, again and again, and looks as if it were dead.
 //
@@ -121,7 +114,7 @@ func silence(e *outputs.Error) bool {
 
 // probe asks whether the server takes events like the one of p now.
 func (s *suspicion) probe(ctx context.Context, w *worker, p *parcel) bool {
-	prober, ok := w.d.out.(Prober)
+	prober, ok := w.d.out.(outputs.Prober)
 	if !ok {
 		return false
 	}

@@ -74,6 +74,16 @@ type Output interface {
 	Close(ctx context.Context) error
 }
 
+// A Reporter is an output that has a status of its own, such as a list of servers, which becomes JSON.
+type Reporter interface{ Status() any }
+
+// A Prober is an output whose other side can't refuse events, only hang up on them. Probe makes a request of about
+// the given size in bytes that holds no event to where the tag's events go; nil means that it was taken. It isn't
+// called while the same worker sends.
+type Prober interface {
+	Probe(ctx context.Context, tag string, size int) error
+}
+
 // Class says how a destination treats an error of Send.
 type Class uint8
 

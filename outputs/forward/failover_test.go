@@ -46,7 +46,7 @@ func TestStandbyTakesOverAndGivesBack(t *testing.T) {
 	before := primary.messages()
 	primary.stop()
 	send(10, 20)
-	if st := o.Status(); st[0].Up || st[0].Error == "" || !st[1].Up || !st[1].Standby {
+	if st := o.states(); st[0].Up || st[0].Error == "" || !st[1].Up || !st[1].Standby {
 		t.Errorf("status: %+v", st)
 	}
 	during := standby.messages()
@@ -70,9 +70,9 @@ func TestStandbyTakesOverAndGivesBack(t *testing.T) {
 
 func waitUp(t *testing.T, o *output, server int) {
 	t.Helper()
-	for start := time.Now(); !o.Status()[server].Up; time.Sleep(10 * time.Millisecond) {
+	for start := time.Now(); !o.states()[server].Up; time.Sleep(10 * time.Millisecond) {
 		if time.Since(start) > 5*time.Second {
-			t.Fatalf("server isn't up again: %+v", o.Status())
+			t.Fatalf("server isn't up again: %+v", o.states())
 		}
 	}
 }
@@ -224,8 +224,8 @@ func TestEverythingDownTriesThePrimary(t *testing.T) {
 	}
 	a = a.restart()
 	mustDeliver(t, o.Send(deadline(t, 5*time.Second), batch(chunk("a", "1"))))
-	if !o.Status()[0].Up || o.Status()[1].Up {
-		t.Errorf("status: %+v", o.Status())
+	if !o.states()[0].Up || o.states()[1].Up {
+		t.Errorf("status: %+v", o.states())
 	}
 }
 

@@ -44,8 +44,16 @@ func (o *output) Shape() outputs.Shape {
 	return outputs.Shape{MaxBytes: batchBytes, Linger: linger}
 }
 
-// Status returns the state of the servers, in the order of the configuration.
-func (o *output) Status() []ServerStatus {
+// What a destination may ask of the output beside the contract.
+var (
+	_ outputs.Reporter = (*output)(nil)
+	_ outputs.Prober   = (*output)(nil)
+)
+
+// Status returns a []ServerStatus, in the order of the configuration.
+func (o *output) Status() any { return o.states() }
+
+func (o *output) states() []ServerStatus {
 	list := make([]ServerStatus, len(o.servers))
 	for i, s := range o.servers {
 		list[i] = s.status()

@@ -220,7 +220,7 @@ func TestServerThatClosesIdleConnectionsCostsNothing(t *testing.T) {
 			mustDeliver(t, o.Send(deadline(t, 5*time.Second), batch(chunk("a", fmt.Sprint(i)))))
 			p.until("the message and the close", func() bool { return len(p.got) == before+1 && len(p.conns) == 0 })
 		}
-		if st := o.Status()[0]; !st.Up {
+		if st := o.states()[0]; !st.Up {
 			t.Errorf("status: %+v", st)
 		}
 	}
@@ -280,7 +280,7 @@ func TestSlowReaderIsBound(t *testing.T) {
 			if d := time.Since(start); d > 3*time.Second {
 				t.Errorf("Send took %v", d)
 			}
-			if o.Status()[0].Up {
+			if o.states()[0].Up {
 				t.Error("server counts as up")
 			}
 		})
