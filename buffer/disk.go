@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,7 @@ type disk struct {
 	runs    []run
 	posFile File
 	lock    io.Closer
+	delMu   sync.Mutex // one goroutine deletes at a time; taken before q.mu
 
 	// Guarded by q.mu.
 	opened    bool
@@ -285,7 +287,7 @@ func (d *disk) writeRuns() error {
 	for q.onFull == ShedOldest && d.held()+size > q.maxBytes-d.segMax/2 && d.shedSegment(ReasonFull, true) {
 		q.full = true
 	}
-	tight := len(d.gone) > 0 && d.bytes+size > q.maxBytes
+	tight := d.goneBytes > 0 && d.bytes+size > q.maxBytes
 	q.mu.Unlock()
 	if len(d.runs) == 0 {
 		return nil

@@ -30,6 +30,9 @@ func (d *disk) last() {
 	q.mu.Unlock()
 	_ = d.guard(d.writePosition)
 	<-d.tidied
+	if d.opened {
+		_ = d.guard(func() error { d.delete(); return nil })
+	}
 	d.closeFiles()
 	d.watch.end()
 	q.mu.Lock()

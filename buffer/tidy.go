@@ -238,6 +238,8 @@ func (d *disk) keepFree() {
 // delete removes the files of given up segments that the written position doesn't need any more.
 func (d *disk) delete() int {
 	q := d.q
+	d.delMu.Lock()
+	defer d.delMu.Unlock()
 	q.mu.Lock()
 	var list []*segment
 	kept := d.gone[:0]
