@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -241,7 +242,7 @@ func TestModel(t *testing.T) {
 func (m *model) lossy() bool { return m.offered != uint64(m.next) }
 
 func TestPowerCut(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		for _, mode := range []Sync{SyncInterval, SyncAlways, SyncNever} {
 			synctest.Test(t, func(t *testing.T) {
 				r := rand.New(rand.NewPCG(seed, uint64(mode)))
@@ -460,8 +461,11 @@ func TestKilledAtEachAccess(t *testing.T) {
 	for _, mode := range []Sync{SyncInterval, SyncAlways} {
 		for how := range 3 {
 			t.Run(fmt.Sprint(mode, strings.Repeat("+", how)), func(t *testing.T) {
-				n := 1
-				for more := true; more; n++ {
+				n, step := 1+how, 3
+				if os.Getenv("FIREBREAK_SOAK") != "" {
+					n, step = 1, 1
+				}
+				for more := true; more; n += step {
 					synctest.Test(t, func(t *testing.T) { more = killAt(t, n, how, mode) })
 				}
 				if n < 50 {
