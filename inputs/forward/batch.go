@@ -29,6 +29,7 @@ type batch struct {
 	acks    []byte // whole messages, one after the other
 	ackEnds []int
 	lines   []*line // joined lines in the batch, to be forgotten when it is stored
+	gather  gatherer
 }
 
 // A batch is only held between a read and the Accept that follows it, so idle connections have none.
@@ -41,7 +42,8 @@ func (b *batch) release(scarce bool) {
 	}
 	clear(b.chunks) // drops the references to tags
 	clear(b.lines)
-	*b = batch{out: b.out[:0], chunks: b.chunks[:0], ends: b.ends[:0], acks: b.acks[:0], ackEnds: b.ackEnds[:0], lines: b.lines[:0]}
+	b.gather.release(2 * batchBytes(scarce))
+	*b = batch{gather: b.gather, out: b.out[:0], chunks: b.chunks[:0], ends: b.ends[:0], acks: b.acks[:0], ackEnds: b.ackEnds[:0], lines: b.lines[:0]}
 	batches.Put(b)
 }
 
@@ -117,6 +119,7 @@ func (b *batch) seal(attrs record.Attrs, arrived time.Time) []record.Chunk {
 		return nil
 	}
 	b.close()
+	b.gather.gather(b)
 	start := 0
 	for i := range b.chunks {
 		c := &b.chunks[i]

@@ -32,6 +32,17 @@ func nows(events []string) []string {
 	return out
 }
 
+// byTag puts events together by tag: their order has a meaning within one tag only.
+func byTag(events []string) []string {
+	out := slices.Clone(events)
+	slices.SortStableFunc(out, func(a, b string) int {
+		x, _, _ := strings.Cut(a, "|")
+		y, _, _ := strings.Cut(b, "|")
+		return strings.Compare(x, y)
+	})
+	return out
+}
+
 func msg(parts ...any) []byte { return cat(parts...) }
 
 var rec = kv("a", "b")
@@ -190,7 +201,7 @@ func codecCases() []codecCase {
 }
 
 func (c *codecCase) check(t interface{ Errorf(string, ...any) }, events []string, acks []byte, in *Input) {
-	if diff := cmp.Diff(c.want, nows(events)); diff != "" && len(c.want)+len(events) > 0 {
+	if diff := cmp.Diff(byTag(c.want), byTag(nows(events))); diff != "" && len(c.want)+len(events) > 0 {
 		t.Errorf("%s: events (-want +got):\n%s", c.name, diff)
 	}
 	if !bytes.Equal(acks, c.acks) {
@@ -267,7 +278,7 @@ func TestAnySplitGivesTheSame(t *testing.T) {
 	})
 }
 
-// One read is one call of Accept, and one chunk for a run of one tag.
+// One read is one call of Accept, and one chunk for each tag.
 func TestOneReadIsOneAccept(t *testing.T) {
 	opts := testOptions()
 	in, err := New(&opts, Env{})
@@ -283,7 +294,7 @@ func TestOneReadIsOneAccept(t *testing.T) {
 	c := newConn(in, p)
 	c.win.buf = make([]byte, baseWindow)
 	c.finish(c.serve())
-	if diff := cmp.Diff([]int{2, 1, 1, 2}, s.chunks); diff != "" || s.calls != 2 {
+	if diff := cmp.Diff([]int{3, 1, 2}, s.chunks); diff != "" || s.calls != 2 {
 		t.Errorf("%d calls, chunks %v", s.calls, s.chunks)
 	}
 	if p.writes != 3 || !bytes.Equal(p.written, cat(ackOf("x"), ackOf("y"), ackOf("z"))) {
@@ -308,7 +319,7 @@ func FuzzMessages(f *testing.F) {
 			feed, rest = append(feed, rest[:n]), rest[n:]
 		}
 		parts, acks2, in2, _ := codec(t, opts, feed...)
-		if diff := cmp.Diff(nows(whole), nows(parts)); diff != "" {
+		if diff := cmp.Diff(byTag(nows(whole)), byTag(nows(parts))); diff != "" {
 			t.Errorf("events differ:\n%s", diff)
 		}
 		if !bytes.Equal(acks, acks2) || in.Stats().Buffer != 0 || in2.Stats().Buffer != 0 {

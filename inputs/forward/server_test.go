@@ -62,7 +62,7 @@ func TestNoAckWhenAcceptFails(t *testing.T) {
 func TestAttrsAndOrder(t *testing.T) {
 	attrs := record.NewAttrs(record.Attr{Key: "host", Value: "h"})
 	var mu sync.Mutex
-	var got []string
+	got := map[string][]string{}
 	opts := testOptions()
 	in, err := New(&opts, Env{Attrs: attrs, Shutdown: config.Shutdown{Quiet: time.Millisecond, Deadline: 5 * time.Second}})
 	if err != nil {
@@ -83,7 +83,7 @@ func TestAttrsAndOrder(t *testing.T) {
 				}
 				for it := record.Iterate(&chunks[i]); it.Next(); {
 					log, _ := record.Text(record.ParsePath("log").Lookup(it.Event().Record))
-					got = append(got, string(log))
+					got[chunks[i].Tag] = append(got[chunks[i].Tag], string(log))
 				}
 			}
 			return nil
@@ -93,11 +93,12 @@ func TestAttrsAndOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var want []string
+	want := map[string][]string{}
 	var b []byte
 	for i := range 5000 {
-		want = append(want, fmt.Sprint(i))
-		b = append(b, docker(fmt.Sprint("tag", i%3), want[i], []byte{0x80})...)
+		tag := fmt.Sprint("tag", i%3)
+		want[tag] = append(want[tag], fmt.Sprint(i))
+		b = append(b, docker(tag, fmt.Sprint(i), []byte{0x80})...)
 	}
 	write(t, c, b)
 	c.(*net.TCPConn).CloseWrite() // half-close: everything sent before still counts
