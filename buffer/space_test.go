@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/firebreak/firebreak/record"
 )
@@ -100,5 +103,96 @@ func TestMinFree(t *testing.T) {
 				closeNow(t, b)
 			})
 		})
+	}
+}
+
+func TestWhoWaitsInMemoryGoesOnWhenTheDiskIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSimFS()
+		b := openSim(t, s, DiskOptions{MaxBytes: 64 << 20, Memory: 1 << 20, OnFull: Block})
+		put(t, b, chunkOf("a", 0, 1))
+		s.setHook(func(op, name string, n int) (int, error) {
+			if op == "write" {
+				return 0, unix.EIO
+			}
+			return n, nil
+		})
+		done := make(chan bool)
+		go func() {
+			for i := range 1000 {
+				put(t, b, chunkOf("a", i*100, 100))
+			}
+			close(done)
+		}()
+		time.Sleep(time.Minute)
+		select {
+		case <-done:
+			t.Fatal("the bound of the memory was not reached")
+		default:
+		}
+		s.setHook(nil)
+		select {
+		case <-done:
+		case <-time.After(time.Minute):
+			t.Fatalf("nobody was told: %+v", b.Stats())
+		}
+		closeNow(t, b)
+	})
+}
+
+func TestSegmentsAreRemovedOnlyWhenThePositionSaysSo(t *testing.T) {
+	s := newSimFS()
+	b := openSim(t, s, DiskOptions{MaxBytes: 1 << 20})
+	var bad atomic.Value
+	var removed atomic.Int64
+	s.setHook(func(op, name string, n int) (int, error) {
+		_, first, ok := parseSegName(name)
+		if op != "remove" || !ok {
+			return n, nil
+		}
+		removed.Add(1)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		low := uint64(0)
+		file := s.files["/d/position"].data
+		for at := 0; at < len(file); at += posSlot {
+			if p, err := parsePosition(file[at : at+posSlot]); err == nil {
+				low = max(low, p.low)
+			}
+		}
+		end := first + 1
+		for other := range s.files {
+			if _, f, ok := parseSegName(other[3:]); ok && f > first && (end == first+1 || f < end) {
+				end = f
+			}
+		}
+		if low < end {
+			bad.Store(fmt.Sprintf("%s is removed, its end is %d, and the position's low mark is %d", name, end, low))
+		}
+		return n, nil
+	})
+	for i := range 2000 { // half of it is shed, half delivered
+		put(t, b, chunkOf("a", i*50, 50))
+		if i%400 < 200 {
+			nextLease(t, b).Deliver()
+		}
+	}
+	drain(t, b)
+	inner := s.hook
+	s.setHook(func(op, name string, n int) (int, error) {
+		if op == "write" && name == "position" {
+			return 0, unix.EIO
+		}
+		return inner(op, name, n)
+	})
+	for i := range 200 {
+		put(t, b, chunkOf("a", i*50, 50))
+	}
+	drain(t, b)
+	b.disk.delete()
+	s.setHook(inner)
+	closeNow(t, b)
+	if removed.Load() < 5 || bad.Load() != nil {
+		t.Errorf("%d removed; %v", removed.Load(), bad.Load())
 	}
 }
