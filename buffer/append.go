@@ -138,7 +138,11 @@ func (q *queue) awaitOpen(ctx context.Context) error {
 func (q *queue) awaitRoom(ctx context.Context) error {
 	room := q.room
 	q.queued++
+	if q.disk != nil {
+		q.disk.poke() // room comes of what this very call has put already
+	}
 	q.mu.Unlock()
+	q.notify()
 	defer func() {
 		q.mu.Lock()
 		q.queued--
