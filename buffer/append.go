@@ -110,7 +110,7 @@ func (q *queue) put(d *draft) {
 		b.first, b.next, b.listed = q.next, q.next, true
 		q.blocks = append(q.blocks, b)
 	}
-	b.buf = d.appendTo(b.buf, q.next, q.seed)
+	b.buf = d.appendTo(b.buf, q.next, q.seed, q.run)
 	n := uint64(d.chunk.Events)
 	q.next += n
 	b.next = q.next

@@ -106,7 +106,7 @@ func (d *Dead) Append(c record.Chunk, reason, detail string) error {
 	if dr.size() > maxFrame || int64(dr.size())+segHeadSize > d.max {
 		return fmt.Errorf("keep dead letter: %d bytes are more than the bound of %d", dr.size(), d.max)
 	}
-	frame := dr.appendTo(make([]byte, 0, dr.size()), 0, 0)
+	frame := dr.appendTo(make([]byte, 0, dr.size()), 0, 0, 0)
 	events := uint64(c.Events)
 	if err := d.within(func() error { return d.write(frame, events) }); err != nil {
 		return fmt.Errorf("keep dead letter: %w", err)

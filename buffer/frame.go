@@ -32,6 +32,7 @@ type head struct {
 	tag, route, attrs, note int // bytes
 	arrived, oldest, newest int64
 	crc                     uint32 // of all that follows the head
+	run                     uint32 // random, of the process that wrote it
 }
 
 func (h *head) meta() int { return h.tag + h.route + h.attrs + h.note }
@@ -62,7 +63,7 @@ func parseHead(b []byte, seed uint32) (head, error) {
 		first: le.Uint64(b[8:]), events: int(le.Uint32(b[16:])), body: int(le.Uint32(b[20:])),
 		tag: int(le.Uint16(b[24:])), route: int(le.Uint16(b[26:])), attrs: int(le.Uint16(b[28:])), note: int(le.Uint16(b[30:])),
 		arrived: int64(le.Uint64(b[32:])), oldest: int64(le.Uint64(b[40:])), newest: int64(le.Uint64(b[48:])),
-		crc: le.Uint32(b[56:]),
+		crc: le.Uint32(b[56:]), run: le.Uint32(b[60:]),
 	}
 	if h.events == 0 || h.body > maxBody || h.first > math.MaxUint64-uint64(h.events) {
 		return h, errFrame
@@ -100,8 +101,8 @@ func newDraft(c *record.Chunk, note string, scratch []byte) (draft, []byte) {
 	return d, scratch
 }
 
-// appendTo appends the frame.
-func (d *draft) appendTo(dst []byte, first uint64, seed uint32) []byte {
+// appendTo appends the frame. run is random, the same for all frames of a process.
+func (d *draft) appendTo(dst []byte, first uint64, seed, run uint32) []byte {
 	le := binary.LittleEndian
 	c := d.chunk
 	var zero [headSize]byte
@@ -119,6 +120,7 @@ func (d *draft) appendTo(dst []byte, first uint64, seed uint32) []byte {
 	le.PutUint64(h[40:], uint64(c.Oldest.UnixNano()))
 	le.PutUint64(h[48:], uint64(c.Newest.UnixNano()))
 	le.PutUint32(h[56:], d.crc)
+	le.PutUint32(h[60:], run)
 	sealHead(h, first, seed)
 	dst = append(dst, d.meta...)
 	return append(dst, c.Data...)

@@ -169,14 +169,25 @@ func (q *queue) take(h head, at frameAt) (p piece, ok bool) {
 	chunk := q.names.chunk(&h, at.frame())
 	if s.from >= q.pos.high() && s.from >= q.rewound {
 		q.arena.ref(at.blk)
-		return piece{num: s.from, chunk: chunk, blk: at.blk, id: ID{q.pos.id, s.from, h.events}, size: h.size()}, true
+		return piece{num: s.from, chunk: chunk, blk: at.blk, id: q.idOf(&h, s), size: h.size()}, true
 	}
-	q.takeParts(s, chunk, at, h.size())
+	q.takeParts(&h, chunk, at)
 	return piece{}, false
 }
 
+// idOf names events of a frame. The run is part of it: after a power cut, running numbers of events that were not
+// synced are used again, and an aggregator that remembers ids must not take the new events for the lost ones.
+func (q *queue) idOf(h *head, s span) ID {
+	id := ID{Buffer: q.pos.id, First: s.from, Events: int(s.len())}
+	for i := range 4 {
+		id.Buffer[i] ^= byte(h.run >> (8 * i))
+	}
+	return id
+}
+
 // takeParts gives back the parts of a frame that are open.
-func (q *queue) takeParts(s span, chunk record.Chunk, at frameAt, size int) {
+func (q *queue) takeParts(h *head, chunk record.Chunk, at frameAt) {
+	s := span{h.first, h.next()}
 	q.open(s, func(m span) {
 		part, err := chunk.Slice(int(m.from-s.from), int(m.to-s.from))
 		if err != nil {
@@ -184,7 +195,7 @@ func (q *queue) takeParts(s span, chunk record.Chunk, at frameAt, size int) {
 			return
 		}
 		q.arena.ref(at.blk)
-		q.returned.push(piece{num: m.from, chunk: part, blk: at.blk, id: ID{q.pos.id, m.from, part.Events}, size: size * part.Events / chunk.Events})
+		q.returned.push(piece{num: m.from, chunk: part, blk: at.blk, id: q.idOf(h, m), size: h.size() * part.Events / chunk.Events})
 	})
 }
 

@@ -2,6 +2,7 @@ package buffer
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ type queue struct {
 	closed      bool
 	closing     chan struct{}
 	seed        uint32
+	run         uint32 // random, of this process
 	next        uint64 // number of the next event
 	written     uint64 // all below are on disk
 	kept        uint64 // appends of all below may return
@@ -79,6 +81,7 @@ func newQueue(name string, maxBytes, memory int64, onFull OnFull, maxAge time.Du
 	}
 	q.pos.id = newID()
 	q.seed = seed(q.pos.id)
+	q.run = rand.Uint32()
 	return q
 }
 
