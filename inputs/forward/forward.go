@@ -116,10 +116,16 @@ func (in *Input) Run(ctx context.Context, accept inputs.Accept) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	in.accept, in.work = accept, work
-	acked := in.restore()
+	earlier := in.takeUp()
 
 	var helpers sync.WaitGroup
-	helpers.Go(func() { in.deliverLines(acked) })
+	helpers.Go(func() {
+		select {
+		case acked := <-earlier:
+			in.deliverLines(acked)
+		case <-work.Done():
+		}
+	})
 	helpers.Go(func() { in.join.sweep(work, in.deliverLines) })
 	for _, ln := range slices.Clone(in.listeners) {
 		helpers.Go(func() { in.acceptLoop(ln) })
@@ -149,6 +155,23 @@ func (in *Input) Run(ctx context.Context, accept inputs.Accept) error {
 
 // Stop makes Run end now: connections end at the end of the message in hand. It may be called at any time, and again.
 func (in *Input) Stop() { in.stopOnce.Do(func() { close(in.stopping) }) }
+
+// restorePatience is how long clients wait for the pieces of an earlier run to be read: the next piece of a line must
+// not come before its first ones, and a disk that hangs must not keep anybody out.
+const restorePatience = time.Second
+
+// takeUp reads the pieces of an earlier run. The channel gives the lines among them that are complete or too old.
+func (in *Input) takeUp() <-chan []*line {
+	lines := make(chan []*line, 1)
+	go func() { lines <- in.restore() }() // a disk that hangs may hold it for ever
+	select {
+	case acked := <-lines:
+		lines <- acked
+	case <-time.After(restorePatience):
+		in.fail(errPieces, "", errors.New("the disk doesn't answer: pieces of lines from before the start come later"))
+	}
+	return lines
+}
 
 // restore takes up the pieces that an earlier run has acked, and returns the lines that are to be passed on now.
 func (in *Input) restore() (done []*line) {
