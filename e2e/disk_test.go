@@ -124,8 +124,9 @@ func TestDiskTrouble(t *testing.T) {
 			}
 			l.ResetStalls()
 			eventually(t, time.Minute, func() string { return tt.seen(r.status()) })
+			trial := long(4*time.Second, time.Minute)
 			for _, s := range sinks[1:] { // and go on under trouble
-				if err := s.WaitEvents(within(t, 30*time.Second), s.Counts().Events+uint64(long(4*time.Second, time.Minute).Seconds())*10_000); err != nil {
+				if err := s.WaitEvents(within(t, trial+30*time.Second), s.Counts().Events+uint64(trial.Seconds())*10_000); err != nil {
 					t.Errorf("a healthy destination stands still: %v", err)
 				}
 			}
