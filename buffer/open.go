@@ -96,7 +96,9 @@ func (d *disk) listSegments(p *position) ([]*segment, error) {
 	}
 	var segs []*segment
 	heads := map[*segment][8]byte{} // ids of those with a valid header
-	d.bad, d.badBytes, d.bytes, d.lastNo = nil, 0, 0, 0
+	var bad []badFile
+	var badBytes, bytes int64
+	var lastNo uint64
 	for _, name := range list {
 		no, first, ok := parseSegName(strings.TrimSuffix(name, badSuffix))
 		if !ok {
@@ -109,13 +111,13 @@ func (d *disk) listSegments(p *position) ([]*segment, error) {
 		if err != nil {
 			return nil, err
 		}
-		d.bytes += size
+		bytes += size
 		if strings.HasSuffix(name, badSuffix) {
-			d.bad = append(d.bad, badFile{name, size})
-			d.badBytes += size
+			bad = append(bad, badFile{name, size})
+			badBytes += size
 			continue
 		}
-		d.lastNo = max(d.lastNo, no)
+		lastNo = max(lastNo, no)
 		s := &segment{no: no, first: first, size: size}
 		segs = append(segs, s)
 		if id, n, f, err := parseSegHead(head); err == nil && n == no && f == first {
@@ -124,6 +126,9 @@ func (d *disk) listSegments(p *position) ([]*segment, error) {
 			heads[s] = [8]byte{} // renamed, or somebody else's
 		}
 	}
+	d.q.mu.Lock()
+	d.bad, d.badBytes, d.bytes, d.lastNo = bad, badBytes, bytes, lastNo
+	d.q.mu.Unlock()
 	slices.SortFunc(segs, func(a, b *segment) int { return cmp.Compare(a.no, b.no) })
 	noPosition := p.id == [8]byte{}
 	for i := len(segs) - 1; i >= 0 && p.id == [8]byte{}; i-- {
@@ -157,6 +162,8 @@ func (d *disk) setAside(s *segment) {
 	if err := d.fs.Rename(d.path(name), d.path(name+badSuffix)); err != nil {
 		d.q.log.Warn("can't set a segment aside", zap.Error(err))
 	}
+	d.q.mu.Lock()
+	defer d.q.mu.Unlock()
 	d.bad = append(d.bad, badFile{name + badSuffix, s.size})
 	d.badBytes += s.size
 }
