@@ -94,12 +94,14 @@ func errorOf(err error) *outputs.Error {
 	if !errors.As(err, &e) {
 		return &outputs.Error{Err: err}
 	}
-	if e != nil && e.Err == nil {
-		c := *e
-		c.Err = errors.New("output gave no reason")
-		return &c
+	if e == nil {
+		return nil
 	}
-	return e
+	own := *e // the output may hand out the same one again, to other workers
+	if own.Err == nil {
+		own.Err = errors.New("output gave no reason")
+	}
+	return &own
 }
 
 // Fates of events in a partial result.

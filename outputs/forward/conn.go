@@ -197,6 +197,7 @@ func (c *conn) read() {
 }
 
 func (c *conn) readAcks() error {
+	from := c.net
 	for {
 		used := 0
 		for used < len(c.buf) {
@@ -216,7 +217,7 @@ func (c *conn) readAcks() error {
 		if len(c.buf) >= maxAnswer {
 			return fmt.Errorf("read acknowledgement: answer is larger than %d bytes", maxAnswer)
 		}
-		n, err := c.net.Read(c.buf[len(c.buf):cap(c.buf)])
+		n, err := from.Read(c.buf[len(c.buf):cap(c.buf)])
 		c.buf = c.buf[:len(c.buf)+n]
 		if n == 0 && errors.Is(err, io.EOF) {
 			return fmt.Errorf("server closed the connection: %w", err)
