@@ -44,10 +44,10 @@ soak: build ## the long forms of all tests, and the figures of the benchmarks (A
 	FIREBREAK_SOAK=1 $(GO) test -tags e2e -count 1 -timeout 60m -v ./e2e
 	$(GO) run ./bench -firebreak ./firebreak $(ARGS)
 
-fuzz: ## each fuzz target for FUZZTIME (30s)
+fuzz: ## each fuzz target for FUZZTIME (30s, or a count such as 5000x)
 	@set -e; for pkg in $$($(GO) list ./...); do \
 		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; \
+			echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; \
 		done; \
 	done
 

@@ -228,6 +228,13 @@ func FuzzDamage(f *testing.F) {
 		for _, e := range list {
 			harm(e.name, e.at)
 		}
+		newest := names[len(names)-2]
+		kept := max(segHeadSize, len(s.files[newest].data)-int(cut))
+		if cut > 0 {
+			for at := kept; at < len(s.files[newest].data); at++ {
+				harm(newest, at)
+			}
+		}
 		was := map[string][]byte{}
 		for _, e := range list {
 			if was[e.name] == nil {
@@ -236,12 +243,7 @@ func FuzzDamage(f *testing.F) {
 			s.files[e.name].data[e.at] ^= e.x
 		}
 		if cut > 0 { // the newest segment has lost its tail: those frames are gone, but the position doesn't know
-			file := s.files[names[len(names)-2]]
-			n := max(segHeadSize, len(file.data)-int(cut))
-			for at := n; at < len(file.data); at++ {
-				harm(names[len(names)-2], at)
-			}
-			file.data = file.data[:n]
+			s.files[newest].data = s.files[newest].data[:kept]
 		}
 		b := openSim(t, s, DiskOptions{MaxBytes: 1 << 20})
 		put(t, b, chunkOf("new", 0, 1))
