@@ -28,11 +28,9 @@ type model struct {
 	offered uint64         // events of appends that returned
 	first   int            // the newest event that was ever leased
 	seen    map[string]int // how often an event was delivered
-	ended   uint64         // delivered or dead
 	held    []*Lease
-	shed    uint64 // when the process started
-	unsure  bool   // events were lost with a process that had them in memory only
-	mixed   bool   // the disk came back late: memory was read before it
+	unsure  bool // events were lost with a process that had them in memory only
+	mixed   bool // the disk came back late: memory was read before it
 }
 
 func (m *model) open() {

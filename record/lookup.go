@@ -1,10 +1,6 @@
 package record
 
-import (
-	"strings"
-
-	"github.com/firebreak/firebreak/internal/mp"
-)
+import "github.com/firebreak/firebreak/internal/mp"
 
 // A Path names a value inside a record: the keys from the outside in, as in record.a.b.
 // A key that contains a dot itself (as Docker labels do) is found too: see [Path.Lookup].
@@ -81,10 +77,4 @@ func Text(v []byte) ([]byte, bool) {
 	}
 	b, _, err := mp.Bytes(v)
 	return b, err == nil
-}
-
-// TopKey returns the first key of a path, for messages.
-func (p Path) TopKey() string {
-	k, _, _ := strings.Cut(p.whole, ".")
-	return k
 }

@@ -59,10 +59,6 @@ func batchBytes(scarce bool) int {
 	return maxBatch
 }
 
-func (b *batch) empty() bool {
-	return b.events == 0 && len(b.ackEnds) == 0 && b.invalid == invalids{}
-}
-
 // begin makes the last chunk one that takes an event of the tag, of size bytes.
 func (b *batch) begin(tag string, size int, at int64) {
 	n := len(b.chunks)
