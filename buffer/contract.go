@@ -39,11 +39,44 @@ type Buffer interface {
 	// Stats returns counters and gauges. The ledger in it balances at every instant.
 	Stats() Stats
 
+	// Configure changes the policy of an open buffer. What is stored stays; a bound that is lower than what is stored
+	// takes effect with the next append.
+	Configure(p Policy)
+
+	// Pressure says how near the bound the buffer is. It is cheap.
+	Pressure() Pressure
+
+	// Pressed gets a token whenever Pressure may have risen. It is for one receiver.
+	Pressed() <-chan struct{}
+
 	// Close returns all leases, syncs and closes the files. Events that are still buffered stay on disk; those of a
 	// buffer in memory are shed with the reason "shutdown". Appends and leases that wait get ErrClosed. Close gives
 	// up at the end of ctx, when a disk hangs.
 	Close(ctx context.Context) error
 }
+
+// A Policy is what of a buffer's options may change while it is open. Zero values mean the defaults.
+type Policy struct {
+	MaxBytes int64
+	Memory   int64 // of a buffer on disk
+	MaxAge   time.Duration
+	MinFree  float64 // share of the volume to leave free, 0 to 1
+	OnFull   OnFull
+	Sync     Sync
+	// Spills says that somebody moves the oldest events elsewhere under pressure: an append at the bound waits for that,
+	// at most about 2 s, before the policy sheds.
+	Spills bool
+}
+
+// Pressure says how near its bound a buffer is.
+type Pressure uint8
+
+// The levels of pressure.
+const (
+	Relaxed Pressure = iota // below about half of the bound, or since it was there
+	High                    // above about three quarters of the bound, and until it is relaxed again
+	Waiting                 // at the bound: an append waits for room
+)
 
 // A Lease is a chunk that is being delivered. Its chunk's Data is valid until End. A lease belongs to one goroutine.
 type Lease struct {

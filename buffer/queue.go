@@ -59,6 +59,7 @@ type queue struct {
 
 	names   names
 	ready   chan struct{} // something may be leased
+	pressed chan struct{} // the pressure may have risen
 	room    chan struct{} // closed and renewed when room was made
 	queued  int           // appends that wait for room
 	waiting []waiter      // appends, in order of their numbers
@@ -76,7 +77,7 @@ func newQueue(name string, maxBytes, memory int64, onFull OnFull, maxAge time.Du
 	}
 	q := &queue{
 		name: name, maxBytes: maxBytes, memory: memory, onFull: onFull, maxAge: maxAge, log: log,
-		closing: make(chan struct{}), ready: make(chan struct{}, 1), room: make(chan struct{}),
+		closing: make(chan struct{}), ready: make(chan struct{}, 1), pressed: make(chan struct{}, 1), room: make(chan struct{}),
 		reading: make(chan struct{}, 1), arena: newArena(memory),
 	}
 	q.pos.id = newID()
@@ -278,6 +279,30 @@ func (q *queue) oldest() time.Time {
 	}
 	return t
 }
+
+// Configure implements [Buffer].
+func (q *queue) Configure(p Policy) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.onFull, q.maxAge = p.OnFull, p.MaxAge
+	q.freed()
+}
+
+// Pressure implements [Buffer].
+func (q *queue) Pressure() Pressure {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.full && q.queued > 0:
+		return Waiting
+	case q.full:
+		return High
+	}
+	return Relaxed
+}
+
+// Pressed implements [Buffer].
+func (q *queue) Pressed() <-chan struct{} { return q.pressed }
 
 // Close implements [Buffer].
 func (q *queue) Close(ctx context.Context) error {

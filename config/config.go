@@ -23,6 +23,9 @@ import (
 // A Size is a number of bytes, written 64MiB, 1GiB, 500KB or as a plain number.
 type Size int64
 
+// A Rate is a number of bytes per second, written 10MiB/s or 10MiB. 0: no bound.
+type Rate int64
+
 // A Secret is a string that never shows in logs, errors or pages.
 type Secret string
 
@@ -97,6 +100,7 @@ type Output struct {
 	Buffer      Buffer      `key:"buffer"`
 	Retry       Retry       `key:"retry"`
 	Workers     int         `key:"workers" default:"1" min:"1" max:"64" doc:"Requests in flight at the same time. Events of one tag keep their order whatever the number."`
+	MaxRate     Rate        `key:"max_rate" doc:"Bound of what is sent, in bytes of events per second, such as 10MiB/s, so that catching up doesn't overrun the other side. Unset: none."`
 	DeadLetters DeadLetters `key:"dead_letters"`
 
 	Options any
@@ -104,13 +108,15 @@ type Output struct {
 
 // Buffer configures a destination's buffer.
 type Buffer struct {
-	Type     string        `key:"type" default:"disk" enum:"disk,memory" doc:"Where events wait. What waits in memory is lost when the process ends."`
-	MaxBytes Size          `key:"max_bytes" doc:"Bound of the buffer: 1GiB on disk, 32MiB in memory unless set." min:"1MiB"`
-	Memory   Size          `key:"memory" default:"8MiB" min:"1MiB" doc:"Memory share of a disk buffer: the newest events, and everything while its disk is in trouble."`
-	MaxAge   time.Duration `key:"max_age" default:"0s" doc:"Events that arrived longer ago than this are shed, reason max_age; 0s: never."`
-	OnFull   string        `key:"on_full" default:"shed_oldest" enum:"shed_oldest,shed_newest,block" doc:"What happens at max_bytes. block stops the reading of the connections that send to this destination, and so the other types on them."`
-	Sync     string        `key:"sync" default:"interval" enum:"interval,always,never" doc:"When written data is forced to the disk: each second, before an acknowledgement, or when the system does. Matters for a power cut only, not for a kill."`
-	MinFree  Percent       `key:"min_free" default:"10%" doc:"Share of the volume to leave free; below it the destination sheds its own oldest events."`
+	Type          string        `key:"type" default:"disk" enum:"disk,memory" doc:"Where events wait. What waits in memory is lost when the process ends."`
+	MaxBytes      Size          `key:"max_bytes" doc:"Bound of the buffer: 1GiB on disk, 32MiB in memory unless set." min:"1MiB"`
+	Memory        Size          `key:"memory" default:"8MiB" min:"1MiB" doc:"Memory share of a disk buffer: the newest events, and everything while its disk is in trouble."`
+	MaxAge        time.Duration `key:"max_age" default:"0s" doc:"Events that arrived longer ago than this are shed, reason max_age; 0s: never."`
+	Fallback      string        `key:"fallback" doc:"Name of another output: at the bound the oldest events move there instead of being shed."`
+	FallbackAfter time.Duration `key:"fallback_after" default:"0s" doc:"Events also move to fallback once the breaker has not been closed for this long; 0s: only at the bound."`
+	OnFull        string        `key:"on_full" default:"shed_oldest" enum:"shed_oldest,shed_newest,block" doc:"What happens at max_bytes. block stops the reading of the connections that send to this destination, and so the other types on them."`
+	Sync          string        `key:"sync" default:"interval" enum:"interval,always,never" doc:"When written data is forced to the disk: each second, before an acknowledgement, or when the system does. Matters for a power cut only, not for a kill."`
+	MinFree       Percent       `key:"min_free" default:"10%" doc:"Share of the volume to leave free; below it the destination sheds its own oldest events."`
 }
 
 // Retry configures how failed requests are repeated. There is no limit on their number.

@@ -74,6 +74,8 @@ func typeWord(t reflect.Type) string {
 		return "size"
 	case reflect.TypeFor[time.Duration]():
 		return "duration"
+	case reflect.TypeFor[Rate]():
+		return "rate"
 	case reflect.TypeFor[Percent]():
 		return "percent"
 	case reflect.TypeFor[Secret]():

@@ -39,6 +39,15 @@ func parseSize(s string) (Size, *wrong) {
 	return Size(math.Round(v * unit)), nil
 }
 
+// parseRate reads a size with or without /s behind it.
+func parseRate(s string) (Rate, *wrong) {
+	n, w := parseSize(strings.TrimSuffix(s, "/s"))
+	if w == nil && n == 0 {
+		w = &wrong{"is nothing", "leave it out to have no bound"}
+	}
+	return Rate(n), w
+}
+
 const durationHint = "write a number and a unit without a space: 500ms, 30s, 5m, 12h or 7d"
 
 // parseDuration reads what Go's time package does, and days as 7d. Zero needs no unit.
@@ -103,6 +112,10 @@ func setScalar(v reflect.Value, text string) *wrong {
 		return err
 	case time.Duration:
 		x, err := parseDuration(text)
+		v.SetInt(int64(x))
+		return err
+	case Rate:
+		x, err := parseRate(text)
 		v.SetInt(int64(x))
 		return err
 	case Percent:
@@ -184,6 +197,8 @@ func typeName(t reflect.Type) (name, example string) {
 		return "a size", "64MiB"
 	case reflect.TypeFor[time.Duration]():
 		return "a duration", "30s"
+	case reflect.TypeFor[Rate]():
+		return "a rate", "10MiB/s"
 	case reflect.TypeFor[Percent]():
 		return "a percentage", "10%"
 	}

@@ -84,6 +84,26 @@ type Prober interface {
 	Probe(ctx context.Context, tag string, size int) error
 }
 
+// Rendered is an option with event names in it, as it comes out for one event.
+type Rendered struct {
+	Option string `json:"option"`
+	Value  string `json:"value"`
+}
+
+// An Explainer is an output whose options depend on events: it renders each of them as a Send now would.
+type Explainer interface{ Explain(e record.Event) []Rendered }
+
+// A Finding says what a live check saw of one target, such as a server. Err nil: it works.
+type Finding struct {
+	Target string
+	Note   string // what was seen, such as the protocol's version; "" when there is nothing to say
+	Err    error
+}
+
+// A Checker is an output that can reach out to its other side without sending events: it resolves, connects,
+// authenticates. It is called before the first Send, or beside it.
+type Checker interface{ Check(ctx context.Context) []Finding }
+
 // Class says how a destination treats an error of Send.
 type Class uint8
 
