@@ -24,6 +24,20 @@ type Input interface {
 	Run(ctx context.Context, accept Accept) error
 }
 
+// A Changer is an input that can take other options while it runs.
+type Changer interface {
+	// Prepare does everything of a change to the options that can fail: it checks them, reads files, opens addresses
+	// that are new. Nothing changes for anybody before Commit; an error means that nothing ever will. It fails while
+	// another change isn't over, and when the input is stopping. options is what the input was made with, of the same type.
+	Prepare(options any) (Change, error)
+}
+
+// A Change is prepared: everything that can fail has been done. Exactly one of its methods is called, once.
+type Change interface {
+	Commit() // the new options hold from now on; in an input that is stopping by now it is an Abort
+	Abort()  // everything stays as it was
+}
+
 // Stats is a snapshot of what an input has seen since its start. For the ledger, Received counts every event once,
 // whether it was valid or not: Received = routed + dropped + discarded + the sum of Invalid. Events that are held
 // back (pieces of a line that isn't complete) are counted when they are emitted.
