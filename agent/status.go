@@ -14,12 +14,45 @@ type Status struct {
 	Version      string              `json:"version"`
 	Phase        string              `json:"phase"` // starting, running, stopping
 	Started      time.Time           `json:"started"`
+	Now          time.Time           `json:"now"`
+	Host         string              `json:"host"`
 	Config       string              `json:"config"`             // file, or "embedded default"
 	Degraded     string              `json:"degraded,omitempty"` // why another configuration runs than the one given
+	Reload       *Reloaded           `json:"reload,omitempty"`   // the last one; nil: none yet
 	Warnings     []string            `json:"warnings,omitempty"`
 	Inputs       []InputStatus       `json:"inputs"`
-	Routes       map[string]uint64   `json:"routes"` // events by type
+	Routes       []RouteStatus       `json:"routes"`
 	Destinations []DestinationStatus `json:"destinations"`
+	Orphans      []Orphan            `json:"orphans,omitempty"`
+}
+
+// RouteStatus is one route, in the order of the configuration.
+type RouteStatus struct {
+	Name     string   `json:"name"` // the type of its events
+	To       []string `json:"to"`
+	Discard  bool     `json:"discard,omitempty"`
+	Continue bool     `json:"continue,omitempty"`
+	Events   uint64   `json:"events"` // of its type, and those that it discarded
+	Bytes    uint64   `json:"bytes"`  // of these events, as they are routed
+}
+
+// Orphan is what a destination has left behind that is not configured any more.
+type Orphan struct {
+	Name      string `json:"name"`
+	Bytes     int64  `json:"bytes"`              // of its buffer
+	DeadBytes int64  `json:"dead_letters_bytes"` // of its dead letters
+	Command   string `json:"command"`            // delivers them to another destination
+}
+
+// Reloaded is what became of an attempt to load the configuration anew.
+type Reloaded struct {
+	At       time.Time `json:"at"`
+	OK       bool      `json:"ok"`
+	Error    string    `json:"error,omitempty"` // why nothing has changed
+	Changes  []string  `json:"changes"`         // what has
+	Warnings []string  `json:"warnings,omitempty"`
+	Count    uint64    `json:"count"`  // attempts since the start, this one included
+	Failed   uint64    `json:"failed"` // of them
 }
 
 // InputStatus is one input and its ledger: received = routed + dropped + discarded + invalid.
@@ -40,6 +73,8 @@ type InputStatus struct {
 	BrokenLines map[string]uint64 `json:"broken_lines"` // passed on before their last piece, by reason
 	Rejected    map[string]uint64 `json:"rejected"`     // routed, straight to dead letters, by processor
 	Truncated   map[string]uint64 `json:"truncated"`    // by processor
+	Redacted    map[string]uint64 `json:"redacted"`     // by processor
+	Routes      map[string]uint64 `json:"routes"`       // by route: its types, and what it discarded
 	Bytes       uint64            `json:"received_bytes"`
 }
 
@@ -72,10 +107,17 @@ type DestinationStatus struct {
 	Failed       uint64            `json:"failed_requests"`
 	Retried      uint64            `json:"retried_events"`
 	InFlight     int               `json:"requests_in_flight"`
+	Sent         uint64            `json:"sent_bytes"`         // of delivered batches, before compression
+	MaxRate      int64             `json:"max_rate,omitempty"` // bytes per second
+	Limited      bool              `json:"limited,omitempty"`  // max_rate holds it back now
+	Fallback     string            `json:"fallback,omitempty"` // where events move
+	Moving       string            `json:"moving,omitempty"`   // why they do so now: bound, breaker
+	Replayed     uint64            `json:"replayed"`           // offered again since the start, part of offered
 
-	DeadKept      uint64 `json:"dead_letters_kept"` // on disk
-	DeadBytes     int64  `json:"dead_letters_bytes"`
-	DeadDiscarded uint64 `json:"dead_letters_discarded"` // since the start, to keep the bound
+	DeadKept      uint64            `json:"dead_letters_kept"` // on disk
+	DeadBytes     int64             `json:"dead_letters_bytes"`
+	DeadDiscarded uint64            `json:"dead_letters_discarded"` // since the start, to keep the bound
+	DeadReasons   map[string]uint64 `json:"dead_letters_reasons"`   // kept, by reason
 
 	Output any `json:"output,omitempty"` // the output's own, such as its servers
 }
