@@ -157,7 +157,11 @@ func (l *loader) checkBlock(cfg *Config, root *node) {
 		if len(own) == 0 {
 			continue
 		}
-		message := fmt.Sprintf("when the buffer of %s is full, the inputs that feed the route%s %s wait: %s", out.Name, plural(own), strings.Join(own, ", "), strings.Join(inputs, ", "))
+		full := "is full"
+		if to := out.Buffer.Fallback; to != "" {
+			full = "is full and its events can't move to " + to + " fast enough"
+		}
+		message := fmt.Sprintf("when the buffer of %s %s, the inputs that feed the route%s %s wait: %s", out.Name, full, plural(own), strings.Join(own, ", "), strings.Join(inputs, ", "))
 		if len(others) > 0 {
 			message += fmt.Sprintf("; the route%s %s wait%s with them", plural(others), strings.Join(others, ", "), verb(others))
 		}

@@ -273,11 +273,9 @@ func (l *loader) unknownKey(p pair, path string, others []string, fields []field
 	slices.Sort(known)
 	near := nearest(p.key, known)
 	hint := hintNames(p.key, "known keys", known)
-	if near == "" {
-		for _, f := range fields { // one level deeper, such as max_bytes of buffer
-			if f.typ.Kind() == reflect.Struct && slices.ContainsFunc(fieldsOf(f.typ), func(in field) bool { return in.key == p.key }) {
-				hint = fmt.Sprintf("it belongs into %s: { %s: … }", f.key, p.key)
-			}
+	for _, f := range fields { // one level deeper, such as max_bytes of buffer
+		if f.typ.Kind() == reflect.Struct && slices.ContainsFunc(fieldsOf(f.typ), func(in field) bool { return in.key == p.key }) {
+			hint = fmt.Sprintf("it belongs into %s: { %s: … }", f.key, p.key)
 		}
 	}
 	for i := range fields {

@@ -55,6 +55,7 @@ func TestTheDesignsExampleBecomesTheTree(t *testing.T) {
 		}
 		wantOutputs[i].Retry, wantOutputs[i].Workers, wantOutputs[i].DeadLetters.MaxBytes = wantRetry, 1, 256<<20
 	}
+	wantOutputs[1].Buffer.Fallback = "archive"
 	wantOutputs[2].Buffer.Sync = "always"
 	if d := cmp.Diff(wantOutputs, cfg.Outputs, append(opts, cmp.AllowUnexported(testS3{}))...); d != "" {
 		t.Errorf("outputs (-want +got):\n%s", d)

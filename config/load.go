@@ -82,6 +82,7 @@ func (l *loader) load(cfg *Config, root *node) {
 	l.routes(cfg, root, lineKey)
 	l.checkListen(cfg, root)
 	l.checkBlock(cfg, root)
+	l.checkFallback(cfg, root)
 }
 
 var name64 = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

@@ -33,7 +33,7 @@ func (l *loader) routes(cfg *Config, root *node, lineKey string) {
 	case n == nil && len(cfg.Outputs) == 0: // reported before
 		return
 	case n == nil:
-		l.problem(root.placeOf("routes"), fmt.Sprintf("there are %d outputs and no routes that say which events go where", len(cfg.Outputs)), "add routes: [ { name: rest, to: ["+strings.Join(outputNames(cfg), ", ")+"] } ]")
+		l.problem(root.placeOf("routes"), fmt.Sprintf("there are %d outputs and no routes that say which events go where", len(cfg.Outputs)), "add routes: [ { name: rest, to: ["+strings.Join(ownOutputs(cfg), ", ")+"] } ]")
 		return
 	case n.kind != sequenceNode:
 		l.problem(n.pos, "routes: expected a list such as [ { name: rest, to: [archive] } ], found "+n.found(), "the order counts: the first route that matches takes the event")
@@ -216,10 +216,11 @@ func matchesAll(m *Match) bool {
 	return true
 }
 
-// checkReached warns of outputs that no route names.
+// checkReached warns of outputs that no route leads to, by their name or as the fallback of one that it names.
 func (l *loader) checkReached(cfg *Config) {
+	names := reached(cfg)
 	for _, o := range cfg.Outputs {
-		if !slices.ContainsFunc(cfg.Routes, func(r Route) bool { return slices.Contains(r.To, o.Name) }) {
+		if !names[o.Name] {
 			l.warn(o.Pos, fmt.Sprintf("no route leads to output %s", o.Name), "it stays idle; name it in the to of a route, or remove it")
 		}
 	}

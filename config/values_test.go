@@ -23,6 +23,19 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+func TestRates(t *testing.T) {
+	for text, want := range map[string]Rate{"10MiB/s": 10 << 20, "10MiB": 10 << 20, "1.5MB/s": 1_500_000, "1000000": 1_000_000, "10 MiB/s": 10 << 20} {
+		if got, err := parseRate(text); err != nil || got != want {
+			t.Errorf("parseRate(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "/s", "0", "0B/s", "10MiB/min", "10MiB/s/s", "10Mbps", "off"} {
+		if got, err := parseRate(text); err == nil {
+			t.Errorf("parseRate(%q) = %d, want an error", text, got)
+		}
+	}
+}
+
 func TestDurations(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"0": 0, "0s": 0, "5s": 5 * time.Second, "1h30m": 90 * time.Minute, "7d": 168 * time.Hour,
