@@ -8,12 +8,9 @@ import (
 	"github.com/firebreak/firebreak/internal/mp"
 )
 
-// secured reports whether clients must prove who they are.
-func (in *Input) secured() bool { return in.opts.SharedKey != "" || len(in.opts.Users) > 0 }
-
 // authenticate does the server's side of the shared-key handshake. A client that fails is told why and must go.
 func (c *conn) authenticate() error {
-	o := c.in.opts
+	o := c.set.opts
 	helo := handshake.Helo{Nonce: handshake.NewSalt(), Keepalive: true}
 	if len(o.Users) > 0 {
 		helo.Auth = handshake.NewSalt()
@@ -44,7 +41,7 @@ func (c *conn) authenticate() error {
 	if len(o.Users) > 0 && !knownUser(o.Users, helo.Auth, ping) {
 		return c.refuse(handshake.ReasonUser, nil)
 	}
-	host := c.in.hostname
+	host := c.set.hostname
 	pong := handshake.Pong{OK: true, Host: host, Digest: handshake.SharedKeyDigest(ping.Salt, host, helo.Nonce, key)}
 	c.setup = time.Time{}
 	return c.send(pong.Append(nil))

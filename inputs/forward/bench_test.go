@@ -22,7 +22,7 @@ func benchmarkConn(b *testing.B, opts Options, data []byte, events int) {
 		return nil
 	}
 	p := &loop{data: data}
-	c := newConn(in, p)
+	c := newConn(in, in.set.Load(), p)
 	c.win.buf = make([]byte, baseWindow)
 	p.left = 1
 	c.serve() // grows the buffers

@@ -14,16 +14,38 @@ const smallBuffer = 64 << 10
 // When connections wait for each other's memory, all in the middle of a message, one of them at a time may take more
 // than there is, so that it can end its message; nobody is stuck. So the bound is the budget and one event.
 type budget struct {
-	total  int64
 	scarce atomic.Bool // more than half was used, and still more than a quarter: who can do without should give back
 
 	mu    sync.Mutex
+	total int64
 	free  int64         // below zero while somebody took more than there was
 	over  any           // who did
 	freed chan struct{} // closed when something was given back; nil while nobody waits
 }
 
 func newBudget(total int64) *budget { return &budget{total: total, free: total} }
+
+func (b *budget) used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.total - b.free
+}
+
+func (b *budget) size() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.total
+}
+
+// resize changes the bound. What is beyond a lower one comes back when its connections are done with it.
+func (b *budget) resize(total int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	more := total - b.total
+	b.total = total
+	b.take(-more)
+	b.wake()
+}
 
 // try takes n bytes for a buffer that is then size bytes large. A large buffer leaves a quarter of the budget alone,
 // so that small ones can always grow a little.
@@ -89,9 +111,14 @@ func (b *budget) put(who any, n int64, all bool) {
 	if b.free >= 0 || all && b.over == who {
 		b.over = nil
 	}
+	b.wake()
+	b.mu.Unlock()
+}
+
+// wake makes those who wait look again; the lock is held.
+func (b *budget) wake() {
 	if b.freed != nil {
 		close(b.freed)
 		b.freed = nil
 	}
-	b.mu.Unlock()
 }

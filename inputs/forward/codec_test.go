@@ -291,7 +291,7 @@ func TestOneReadIsOneAccept(t *testing.T) {
 		cat(docker("a", "1", []byte{0x80}), docker("a", "2", []byte{0x80}), docker("b", "3", []byte{0x80}), docker("a", "4", chunkOpt("x"))),
 		cat(docker("a", "5", chunkOpt("y")), docker("a", "6", chunkOpt("z"))),
 	}}
-	c := newConn(in, p)
+	c := newConn(in, in.set.Load(), p)
 	c.win.buf = make([]byte, baseWindow)
 	c.finish(c.serve())
 	if diff := cmp.Diff([]int{3, 1, 2}, s.chunks); diff != "" || s.calls != 2 {

@@ -34,6 +34,7 @@ var (
 // A conn serves one connection, in one goroutine.
 type conn struct {
 	in   *Input
+	set  *settings
 	raw  net.Conn
 	nc   net.Conn // raw, or TLS on it
 	peer string
@@ -59,8 +60,8 @@ type conn struct {
 	stopBy atomic.Int64 // unix nanoseconds: stop reading at the end of the message, at the latest then; 0: go on
 }
 
-func newConn(in *Input, nc net.Conn) *conn {
-	c := &conn{in: in, raw: nc, nc: nc, peer: peerName(nc), slack: stallTimeout}
+func newConn(in *Input, set *settings, nc net.Conn) *conn {
+	c := &conn{in: in, set: set, raw: nc, nc: nc, peer: peerName(nc), slack: stallTimeout}
 	c.win = window{base: baseWindow, budget: in.budget, who: c, ctx: in.work, source: c.read}
 	return c
 }
@@ -78,7 +79,7 @@ func (c *conn) run(conf *tls.Config) {
 	err := c.prepare(conf)
 	if err == nil {
 		c.win.buf = make([]byte, baseWindow)
-		if c.in.secured() {
+		if c.set.secured() {
 			err = c.authenticate()
 		}
 	}
@@ -185,7 +186,7 @@ func (c *conn) whole(w *window, limit int) error {
 		case errFull:
 			return badf(errTooLarge, "event or message of more than %d bytes", limit)
 		case errMemory:
-			return badf(errBudget, "no room in the memory budget of %d bytes for too long", c.in.budget.total)
+			return badf(errBudget, "no room in the memory budget of %d bytes for too long", c.in.budget.size())
 		default:
 			return err
 		}
@@ -275,8 +276,8 @@ func (c *conn) patience(now time.Time) (time.Time, error) {
 	switch {
 	case c.win.grown():
 		return time.Now().Add(idleShrink), errIdle
-	case c.in.opts.IdleTimeout > 0:
-		return time.Now().Add(c.in.opts.IdleTimeout), io.EOF
+	case c.set.opts.IdleTimeout > 0:
+		return time.Now().Add(c.set.opts.IdleTimeout), io.EOF
 	}
 	return time.Time{}, nil
 }

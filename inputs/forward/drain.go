@@ -15,17 +15,18 @@ const finishTime = 3 * time.Second
 // finishTime before the deadline, or Stop.
 func (in *Input) drain() {
 	began := time.Now()
-	end := began.Add(in.env.Shutdown.Deadline - finishTime)
 	for {
 		quietSince := time.Unix(0, in.last.Load())
 		in.mu.Lock()
+		shutdown := in.env.Shutdown
 		alone := len(in.conns) == 0
 		in.mu.Unlock()
 		if !alone && quietSince.Before(began) {
 			quietSince = began // clients that live may have something to say about the end
 		}
 		now := time.Now()
-		wait := min(in.env.Shutdown.Quiet-now.Sub(quietSince), end.Sub(now))
+		end := began.Add(shutdown.Deadline - finishTime)
+		wait := min(shutdown.Quiet-now.Sub(quietSince), end.Sub(now))
 		if wait <= 0 {
 			return
 		}

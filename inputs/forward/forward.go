@@ -8,14 +8,9 @@
 package forward
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,9 +21,6 @@ import (
 	"github.com/firebreak/firebreak/inputs"
 	"github.com/firebreak/firebreak/record"
 )
-
-// maxEvent is the largest event, in bytes, whatever the budget.
-const maxEvent = 16 << 20
 
 // Env is what an input needs from the router.
 type Env struct {
@@ -42,21 +34,15 @@ type Env struct {
 
 // An Input is a forward input. Call Listen once, then Run once.
 type Input struct {
-	opts     Options
-	env      Env
-	log      limitedLog
-	hostname string
-	eventMax int
-	fileMax  int // see fileBound
-	tls      *tls.Config
+	set     atomic.Pointer[settings] // of now; connections have the ones that they began with
+	env     Env                      // Shutdown with mu
+	log     limitedLog
+	fileMax int // see fileBound
 
 	budget *budget
 	tags   interner
 	join   *joiner
 	count  counters
-
-	listeners []listener // watchSockets may change one, with mu
-	packets   []net.PacketConn
 
 	accept   inputs.Accept
 	work     context.Context // of connections; outlives the ctx of Run
@@ -64,10 +50,15 @@ type Input struct {
 	stopping chan struct{}
 	stopOnce sync.Once
 
-	mu      sync.Mutex
-	conns   map[*conn]struct{}
-	stopBy  time.Time // set when the connections were told to stop
-	serving sync.WaitGroup
+	mu        sync.Mutex
+	listeners []*listener // in the order of the options
+	changing  bool        // between Prepare and the end of the change
+	running   bool        // Run serves; the listeners change with their goroutines
+	ending    bool        // no listener is opened any more
+	conns     map[*conn]struct{}
+	stopBy    time.Time // set when the connections were told to stop
+	serving   sync.WaitGroup
+	helpers   sync.WaitGroup
 }
 
 var _ inputs.Input = (*Input)(nil)
@@ -75,69 +66,53 @@ var _ inputs.Input = (*Input)(nil)
 // New returns an input that listens nowhere yet. It reads the TLS files.
 func New(opts *Options, env Env) (*Input, error) {
 	in := &Input{
-		opts: *opts, env: env,
-		eventMax: int(min(maxEvent, opts.Memory/2)),
+		env:      env,
 		budget:   newBudget(int64(opts.Memory)),
 		stopping: make(chan struct{}),
 		fileMax:  fileBound(),
 		conns:    map[*conn]struct{}{},
 	}
-	in.eventMax = max(in.eventMax, baseWindow)
 	log := env.Log
 	if log == nil {
 		log = zap.NewNop()
 	}
 	in.log.Logger = log.With(zap.String("input", env.Name))
-	in.hostname = opts.SelfHostname
-	if in.hostname == "" {
-		host, err := os.Hostname()
-		in.hostname = cmp.Or(host, "firebreak")
-		if err != nil {
-			in.log.Warn("host name unknown", zap.Error(err))
-		}
+	set, err := newSettings(opts, nil, in.log.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("open input %q: %w", env.Name, err)
 	}
-	if opts.TLS != nil {
-		conf, err := opts.TLS.Watch(func(err error) { in.log.Warn("keep the old certificate", zap.Error(err)) })
-		if err != nil {
-			return nil, fmt.Errorf("open input %q: %w", env.Name, err)
-		}
-		in.tls = conf
-	}
-	in.join = newJoiner(&in.opts, &pieceFiles{dir: env.Dir, sync: env.Sync}, &in.count)
+	in.set.Store(set)
+	files := &pieceFiles{dir: env.Dir}
+	files.sync.Store(env.Sync)
+	in.join = newJoiner(opts, files, &in.count)
 	return in, nil
 }
 
 // Run serves until ctx ends, then as long as clients still send (see Env.Shutdown) or until Stop. Then every
 // connection ends at the end of the message in hand, what is held is passed on, and Run returns nil.
 func (in *Input) Run(ctx context.Context, accept inputs.Accept) error {
-	if len(in.listeners) == 0 {
+	if len(in.current()) == 0 {
 		return errors.New("run forward input: it does not listen")
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	in.accept, in.work = accept, work
 	earlier := in.takeUp()
-
-	var helpers sync.WaitGroup
-	helpers.Go(func() {
+	in.begin()
+	in.helpers.Go(func() {
 		select {
 		case acked := <-earlier:
 			in.deliverLines(acked)
 		case <-work.Done():
 		}
 	})
-	helpers.Go(func() { in.join.sweep(work, in.deliverLines) })
-	for _, ln := range slices.Clone(in.listeners) {
-		helpers.Go(func() { in.acceptLoop(ln) })
-	}
-	for _, pc := range in.packets {
-		helpers.Go(func() { heartbeat(pc) })
-	}
+	in.helpers.Go(func() { in.join.sweep(work, in.deliverLines) })
 	stopWatch := make(chan struct{})
 	var watching sync.WaitGroup
-	watching.Go(func() { in.watchSockets(stopWatch, &helpers) })
+	watching.Go(func() { in.watchSockets(stopWatch) })
 	select {
 	case <-ctx.Done():
+		in.end()
 		in.drain()
 	case <-in.stopping:
 	}
@@ -147,10 +122,44 @@ func (in *Input) Run(ctx context.Context, accept inputs.Accept) error {
 	in.Close()
 	in.endConnections(cancel)
 	cancel()
-	helpers.Wait()
+	in.helpers.Wait()
 	in.work = context.WithoutCancel(ctx)
 	in.flushHeld()
 	return nil
+}
+
+// begin starts to serve the listeners.
+func (in *Input) begin() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.running = true
+	for _, ln := range in.listeners {
+		in.serve(ln)
+	}
+}
+
+// serve starts the goroutines of a listener; the lock is held.
+func (in *Input) serve(ln *listener) {
+	in.helpers.Go(func() { in.acceptLoop(ln) })
+	if ln.packets != nil {
+		in.helpers.Go(func() { heartbeat(ln.packets) })
+	}
+}
+
+// end makes the listeners stay as they are.
+func (in *Input) end() {
+	in.mu.Lock()
+	in.ending = true
+	in.mu.Unlock()
+}
+
+func (in *Input) stopped() bool {
+	select {
+	case <-in.stopping:
+		return true
+	default:
+		return false
+	}
 }
 
 // Stop makes Run end now: connections end at the end of the message in hand. It may be called at any time, and again.

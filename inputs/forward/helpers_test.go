@@ -321,7 +321,7 @@ func codec(t testing.TB, opts Options, feed ...[]byte) (events []string, acks []
 	s := newSink()
 	in.accept, in.work = s.accept, context.Background()
 	p := &pipe{feed: feed}
-	c := newConn(in, p)
+	c := newConn(in, in.set.Load(), p)
 	c.win.buf = make([]byte, baseWindow)
 	err = c.serve()
 	c.finish(err)

@@ -32,7 +32,7 @@ func TestHeldPiecesAreBounded(t *testing.T) {
 		for i := range 200 {
 			p.feed = append(p.feed, asked("i", i+1, "", false))
 		}
-		c := newConn(in, p)
+		c := newConn(in, in.set.Load(), p)
 		c.win.buf = make([]byte, baseWindow)
 		_ = c.serve()
 		if n := len(pieceNames(t, in.join.files.dir)); n > 20 {
@@ -70,7 +70,7 @@ func TestScarceMemoryMakesEverythingSmall(t *testing.T) {
 		}
 		s := newSink()
 		in.accept, in.work = s.accept, t.Context()
-		c := newConn(in, &pipe{feed: [][]byte{msg}})
+		c := newConn(in, in.set.Load(), &pipe{feed: [][]byte{msg}})
 		c.win.buf = make([]byte, fullWindow)
 		c.win.charged = fullWindow - baseWindow
 		in.budget.take(10<<20 + c.win.charged)

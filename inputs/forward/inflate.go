@@ -73,18 +73,18 @@ func (c *conn) inflate(tag string, from body, kind packing) (odd invalids, err e
 		buf.Reset(nil)
 		bufReaders.Put(buf)
 	}()
-	meter := &meter{from: from, bound: int64(c.in.opts.MaxDecompressed)}
+	meter := &meter{from: from, bound: int64(c.set.opts.MaxDecompressed)}
 	buf.Reset(counted{meter})
 	history, charge := uint64(0), int64(inflateMemory)
 	if kind == zstandard {
 		history = zstdMemory(buf)
 		charge += int64(history)
 	}
-	charge = min(charge, c.in.budget.total/2)
+	charge = min(charge, c.in.budget.size()/2)
 	ctx, cancel := context.WithTimeout(c.in.work, inflateWait)
 	defer cancel()
 	if !c.in.budget.wait(ctx, c, charge, charge) {
-		return odd, badf(errBudget, "no room in the memory budget of %d bytes for %s", c.in.budget.total, inflateWait)
+		return odd, badf(errBudget, "no room in the memory budget of %d bytes for %s", c.in.budget.size(), inflateWait)
 	}
 	c.holds = true
 	defer func() {
@@ -109,7 +109,7 @@ func (c *conn) inflate(tag string, from body, kind packing) (odd invalids, err e
 				return odd, c.inflateError(err, from)
 			}
 		}
-		if _, err := c.streamEntry(&w, tag, int64(c.in.eventMax), &odd); err != nil {
+		if _, err := c.streamEntry(&w, tag, int64(c.set.eventMax), &odd); err != nil {
 			return odd, c.inflateError(err, from)
 		}
 	}

@@ -34,16 +34,16 @@ var brokenNames = [brokenKinds]string{"timeout", "closed", "too_long", "full", "
 // A line that is done leaves the joiner with the batch that it is added to. When the batch is stored, the line is
 // forgotten; else it comes back.
 type joiner struct {
-	maxLine int
-	timeout time.Duration
 	files   *pieceFiles
 	count   *counters
 	changed chan struct{} // tells the sweeper that there is something to wait for
 
-	mu    sync.Mutex
-	lines map[lineKey]*list.Element // of *line
-	order list.List                 // longest untouched first
-	bytes int64
+	mu      sync.Mutex
+	maxLine int
+	timeout time.Duration
+	lines   map[lineKey]*list.Element // of *line
+	order   list.List                 // longest untouched first
+	bytes   int64
 }
 
 func newJoiner(opts *Options, files *pieceFiles, count *counters) *joiner {
@@ -51,6 +51,14 @@ func newJoiner(opts *Options, files *pieceFiles, count *counters) *joiner {
 		maxLine: int(opts.JoinMaxBytes), timeout: opts.JoinTimeout, files: files, count: count,
 		changed: make(chan struct{}, 1), lines: map[lineKey]*list.Element{},
 	}
+}
+
+// change takes over the join options, also for lines that are held.
+func (j *joiner) change(opts *Options) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.maxLine, j.timeout = int(opts.JoinMaxBytes), opts.JoinTimeout
+	j.wake()
 }
 
 func (j *joiner) held() (int, int64) {

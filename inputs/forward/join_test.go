@@ -196,7 +196,7 @@ func TestAckedPiecesOutliveARestart(t *testing.T) {
 		first.accept, first.work = s.accept, t.Context()
 		first.restore()
 		p := &pipe{feed: [][]byte{cat(asked("i", 1, "a", false), asked("k", 1, "1", false), asked("i", 2, "b", false), asked("l", 1, "x", false), asked("l", 2, "y", true))}}
-		c := newConn(first, p)
+		c := newConn(first, first.set.Load(), p)
 		c.win.buf = make([]byte, baseWindow)
 		c.serve()
 		if want := string(cat(ackOf("i1"), ackOf("k1"), ackOf("i2"), ackOf("l1"), ackOf("l2"))); string(p.written) != want {
@@ -238,7 +238,7 @@ func TestPieceThatCanNotBeKept(t *testing.T) {
 	}
 	in.accept, in.work = s.accept, t.Context()
 	p := &pipe{feed: [][]byte{cat(asked("i", 1, "a", false), asked("i", 2, "b", true))}}
-	c := newConn(in, p)
+	c := newConn(in, in.set.Load(), p)
 	c.win.buf = make([]byte, baseWindow)
 	c.finish(c.serve())
 	if diff := cmp.Diff([]string{joinedEvent("a"), strings.Replace(joinedEvent("b"), "0.1|", "0.2|", 1)}, s.list()); diff != "" {
@@ -261,7 +261,7 @@ func TestJoinedLineThatIsNotAccepted(t *testing.T) {
 	in.accept, in.work = s.accept, t.Context()
 	run := func(b []byte) []byte {
 		p := &pipe{feed: [][]byte{b}}
-		c := newConn(in, p)
+		c := newConn(in, in.set.Load(), p)
 		c.win.buf = make([]byte, baseWindow)
 		err := c.serve()
 		c.finish(err)

@@ -2,13 +2,14 @@ package forward
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,93 +20,110 @@ const (
 	backoffMax = time.Second
 )
 
+// A listener is a socket that takes connections, with the options that those get.
 type listener struct {
 	net.Listener
-	conf *tls.Config // nil: no TLS
-	path string      // of a unix socket
-	file fs.FileInfo // what path was after the bind
+	place   place
+	set     atomic.Pointer[settings]
+	packets net.PacketConn // for the heartbeat; nil: none
+	path    string         // of a unix socket
+	file    fs.FileInfo    // what path was after the bind
 }
 
 // Listen opens all addresses; from then on clients can connect, and wait for Run. It does nothing slow. When one
 // address fails, the others are closed again.
 func (in *Input) Listen() error {
+	set := in.set.Load()
+	var opened []*listener
 	var errs []error
-	for _, s := range in.opts.Listen {
-		a, err := parseAddress(s)
-		if err == nil {
-			err = in.listen(a)
-		}
+	for i, a := range set.listen {
+		ln, err := in.bind(a.place(), set)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("listen on %q: %w", s, err))
+			errs = append(errs, fmt.Errorf("listen on %q: %w", set.opts.Listen[i], err))
+			continue
 		}
+		opened = append(opened, ln)
 	}
 	if len(errs) > 0 {
-		in.Close()
-		in.listeners, in.packets = nil, nil
+		for _, ln := range opened {
+			ln.close()
+		}
 		return errors.Join(errs...)
 	}
+	in.mu.Lock()
+	in.listeners = opened
+	in.mu.Unlock()
 	return nil
 }
 
-func (in *Input) listen(a address) error {
-	if a.scheme == "unix" {
-		ln, err := in.listenUnix(a.addr)
-		if err == nil {
-			in.listeners = append(in.listeners, ln)
-		}
-		return err
-	}
-	var conf *tls.Config
-	if a.scheme == "tls" {
-		if in.tls == nil {
-			return errors.New("it needs a certificate: set tls")
-		}
-		conf = in.tls
+// bind opens a listener that nobody serves yet.
+func (in *Input) bind(p place, set *settings) (ln *listener, err error) {
+	ln = &listener{place: p}
+	ln.set.Store(set)
+	if p.network == "unix" {
+		ln.path = p.addr
+		return ln, ln.bindUnix(set.mode)
 	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(context.Background(), "tcp", a.addr)
+	if ln.Listener, err = lc.Listen(context.Background(), "tcp", p.addr); err != nil {
+		return nil, err
+	}
+	// Fluentd's heartbeat_type udp asks on the same port. Without it the input still works.
+	if ln.packets, err = net.ListenPacket("udp", ln.Addr().String()); err != nil {
+		in.log.Info("no udp heartbeat", zap.Error(err))
+		ln.packets = nil // no interface around a nil
+	}
+	return ln, nil
+}
+
+// bindUnix binds a unix socket. A socket that nobody serves any more is replaced: a router that was killed leaves
+// one behind.
+func (ln *listener) bindUnix(mode fs.FileMode) error {
+	if err := removeStale(ln.path); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(ln.path), 0o755); err != nil {
+		return err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ln.path, Net: "unix"})
 	if err != nil {
 		return err
 	}
-	in.listeners = append(in.listeners, listener{Listener: ln, conf: conf})
-	// Fluentd's heartbeat_type udp asks on the same port. Without it the input still works.
-	pc, err := net.ListenPacket("udp", ln.Addr().String())
-	if err != nil {
-		in.log.Info("no udp heartbeat", zap.Error(err))
-		return nil
-	}
-	in.packets = append(in.packets, pc)
-	return nil
-}
-
-// listenUnix binds a unix socket. A socket that nobody serves any more is replaced: a router that was killed leaves
-// one behind.
-func (in *Input) listenUnix(path string) (listener, error) {
-	mode, err := parseMode(in.opts.UnixMode)
-	if err != nil {
-		return listener{}, err
-	}
-	if err := removeStale(path); err != nil {
-		return listener{}, err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return listener{}, err
-	}
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	if err != nil {
-		return listener{}, err
-	}
-	ln.SetUnlinkOnClose(false) // by then the path may be another process's
-	if err = os.Chmod(path, mode); err == nil {
-		var info fs.FileInfo
-		if info, err = os.Lstat(path); err == nil {
-			return listener{Listener: ln, path: path, file: info}, nil
+	l.SetUnlinkOnClose(false) // by then the path may be another process's
+	if err = os.Chmod(ln.path, mode); err == nil {
+		if ln.file, err = os.Lstat(ln.path); err == nil {
+			ln.Listener = l
+			return nil
 		}
 	}
+	l.Close()
+	os.Remove(ln.path)
+	return err
+}
+
+// ours reports whether the path is still the socket that was bound.
+func (ln *listener) ours() bool {
+	if ln.path == "" {
+		return false
+	}
+	info, err := os.Lstat(ln.path)
+	return err == nil && os.SameFile(info, ln.file)
+}
+
+func (ln *listener) unlink() {
+	if ln.ours() {
+		os.Remove(ln.path)
+	}
+}
+
+// close ends the listening and removes a unix socket that is still ours.
+func (ln *listener) close() {
+	ln.unlink()
 	ln.Close()
-	os.Remove(path)
-	return listener{}, err
+	if ln.packets != nil {
+		ln.packets.Close()
+	}
 }
 
 func removeStale(path string) error {
@@ -132,10 +150,8 @@ func removeStale(path string) error {
 
 // Addrs returns what the input listens on, in the order of the configuration.
 func (in *Input) Addrs() []net.Addr {
-	in.mu.Lock()
-	defer in.mu.Unlock()
 	var out []net.Addr
-	for _, ln := range in.listeners {
+	for _, ln := range in.current() {
 		out = append(out, ln.Addr())
 	}
 	return out
@@ -144,28 +160,28 @@ func (in *Input) Addrs() []net.Addr {
 // Close ends the listening and removes unix sockets that are still ours. It is for an input that is never run; Run does
 // it by itself.
 func (in *Input) Close() {
-	for _, ln := range in.listeners {
-		if ln.path != "" {
-			if info, err := os.Lstat(ln.path); err == nil && os.SameFile(info, ln.file) {
-				os.Remove(ln.path)
-			}
-		}
-		ln.Close()
-	}
-	for _, pc := range in.packets {
-		pc.Close()
+	in.end()
+	for _, ln := range in.current() {
+		ln.close()
 	}
 }
 
+// current returns the listeners of now.
+func (in *Input) current() []*listener {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return slices.Clone(in.listeners)
+}
+
 // acceptLoop takes connections until the listener is closed.
-func (in *Input) acceptLoop(ln listener) {
+func (in *Input) acceptLoop(ln *listener) {
 	backoff := backoffMin
 	for {
 		nc, err := ln.Accept()
 		switch {
 		case err == nil:
 			backoff = backoffMin
-			in.take(nc, ln.conf)
+			in.take(nc, ln)
 		case errors.Is(err, net.ErrClosed):
 			return
 		default: // EMFILE, ENFILE, ECONNABORTED, …
@@ -180,14 +196,16 @@ func (in *Input) acceptLoop(ln listener) {
 }
 
 // take serves a new connection, or refuses it when there are too many.
-func (in *Input) take(nc net.Conn, conf *tls.Config) {
-	c := newConn(in, nc)
+func (in *Input) take(nc net.Conn, ln *listener) {
+	set := ln.set.Load()
+	c := newConn(in, set, nc)
 	if beyond(nc, in.fileMax) {
 		in.refuse(c, "open_files", fmt.Errorf("refuse connection: the process has %d files open, the rest is for its outputs; raise the limit (ulimit -n, LimitNOFILE)", in.fileMax))
 		return
 	}
+	most := in.set.Load().opts.MaxConnections
 	in.mu.Lock()
-	full := len(in.conns) >= in.opts.MaxConnections
+	full := len(in.conns) >= most
 	stopped := !in.stopBy.IsZero()
 	if !full && !stopped {
 		in.conns[c] = struct{}{}
@@ -196,7 +214,7 @@ func (in *Input) take(nc net.Conn, conf *tls.Config) {
 	in.mu.Unlock()
 	switch {
 	case full:
-		in.refuse(c, "max_connections", fmt.Errorf("refuse connection: there are %d already", in.opts.MaxConnections))
+		in.refuse(c, "max_connections", fmt.Errorf("refuse connection: there are %d already", most))
 		return
 	case stopped:
 		nc.Close()
@@ -205,7 +223,7 @@ func (in *Input) take(nc net.Conn, conf *tls.Config) {
 	in.count.total.Add(1)
 	go func() {
 		defer in.serving.Done()
-		c.run(conf)
+		c.run(set.conf(ln.place))
 		in.mu.Lock()
 		delete(in.conns, c)
 		in.mu.Unlock()

@@ -47,7 +47,7 @@ func (o *Options) check(problem func(key, message, hint string)) {
 		problem("listen", "listen is empty", "name at least one address, such as tcp://127.0.0.1:24224")
 	}
 	usesTLS := false
-	seen := map[address]bool{}
+	seen := map[place]bool{}
 	for i, s := range o.Listen {
 		key := fmt.Sprintf("listen[%d]", i)
 		a, err := parseAddress(s)
@@ -55,10 +55,10 @@ func (o *Options) check(problem func(key, message, hint string)) {
 			problem(key, err.Error(), "write tcp://host:port, tls://host:port or unix:///path")
 			continue
 		}
-		if seen[a] {
+		if seen[a.place()] {
 			problem(key, fmt.Sprintf("address %q is listed twice", s), "remove one of them")
 		}
-		seen[a] = true
+		seen[a.place()] = true
 		if a.scheme == "tls" {
 			usesTLS = true
 			if o.TLS == nil {

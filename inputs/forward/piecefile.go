@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/firebreak/firebreak/internal/mp"
 	"github.com/firebreak/firebreak/record"
@@ -31,7 +32,7 @@ import (
 // may lose acked pieces of the last seconds, of lines that were not complete.
 type pieceFiles struct {
 	dir  string // "": there is none, the router keeps everything in memory
-	sync bool
+	sync atomic.Bool
 }
 
 const (
@@ -58,10 +59,10 @@ func (f *pieceFiles) write(at stamp, p piece, rec []byte) (string, error) {
 		return "", err
 	}
 	_, err = w.Write(appendFrame(nil, p.key.tag, at, rec))
-	if err == nil && f.sync {
+	if err == nil && f.sync.Load() {
 		err = w.Sync()
 	}
-	if err = errors.Join(err, w.Close()); err == nil && f.sync {
+	if err = errors.Join(err, w.Close()); err == nil && f.sync.Load() {
 		err = syncDir(f.dir)
 	}
 	if err != nil {

@@ -123,9 +123,7 @@ func (in *Input) Stats() Stats {
 	in.mu.Lock()
 	s.Connections = len(in.conns)
 	in.mu.Unlock()
-	in.budget.mu.Lock()
-	s.Buffer = in.budget.total - in.budget.free
-	in.budget.mu.Unlock()
+	s.Buffer = in.budget.used()
 	snapshot(s.Invalid, invalidNames[:], in.count.invalid[:])
 	snapshot(s.Broken, brokenNames[:], in.count.broken[:])
 	snapshot(s.Errors, errNames[:], in.count.errors[:])

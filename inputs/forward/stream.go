@@ -16,7 +16,7 @@ import (
 func (c *conn) large() error {
 	b := c.win.bytes()
 	if isJSON(b[0]) {
-		return c.whole(&c.win, min(c.in.eventMax, jsonMax))
+		return c.whole(&c.win, min(c.set.eventMax, jsonMax))
 	}
 	h, err := c.header(b)
 	if err != nil {
@@ -28,7 +28,7 @@ func (c *conn) large() error {
 	case mp.IsStr(k) || mp.IsBin(k):
 		err = c.streamPacked(b, h)
 	case isTime(k):
-		return c.whole(&c.win, c.in.eventMax)
+		return c.whole(&c.win, c.set.eventMax)
 	default:
 		_, err = c.message(b)
 	}
@@ -56,14 +56,14 @@ func (c *conn) streamEntries(b []byte, h header) error {
 	c.stream = true
 	c.win.skip(h.size + n)
 	var odd invalids
-	left := int64(c.in.opts.MaxMessage)
+	left := int64(c.set.opts.MaxMessage)
 	for range count {
-		n, err := c.streamEntry(&c.win, h.tag, int64(c.in.eventMax), &odd)
+		n, err := c.streamEntry(&c.win, h.tag, int64(c.set.eventMax), &odd)
 		if err != nil {
 			return err
 		}
 		if left -= int64(n); left < 0 {
-			return badf(errTooLarge, "message of more than %d bytes", c.in.opts.MaxMessage)
+			return badf(errTooLarge, "message of more than %d bytes", c.set.opts.MaxMessage)
 		}
 	}
 	return c.streamTail(h, odd)
@@ -75,8 +75,8 @@ func (c *conn) streamPacked(b []byte, h header) error {
 	if err != nil {
 		return err
 	}
-	if int64(size) > int64(c.in.opts.MaxMessage) {
-		return badf(errTooLarge, "message of %d bytes, at most %d are allowed", size, c.in.opts.MaxMessage)
+	if int64(size) > int64(c.set.opts.MaxMessage) {
+		return badf(errTooLarge, "message of %d bytes, at most %d are allowed", size, c.set.opts.MaxMessage)
 	}
 	c.stream = true
 	c.win.skip(h.size + n)
@@ -103,7 +103,7 @@ func (c *conn) streamPacked(b []byte, h header) error {
 
 func (c *conn) streamPlain(tag string, body *section) (odd invalids, err error) {
 	for body.left > 0 {
-		n, err := c.streamEntry(&c.win, tag, min(body.left, int64(c.in.eventMax)), &odd)
+		n, err := c.streamEntry(&c.win, tag, min(body.left, int64(c.set.eventMax)), &odd)
 		if err != nil {
 			return odd, err
 		}

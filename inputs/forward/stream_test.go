@@ -99,7 +99,7 @@ func TestAnyMemoryGivesTheSame(t *testing.T) {
 			rt.Fatal(err)
 		}
 		in.budget = newBudget(int64(rapid.IntRange(1, 400).Draw(rt, "KiB")) << 10)
-		in.eventMax = 64 << 10
+		in.set.Load().eventMax = 64 << 10
 		s := newSink()
 		in.accept, in.work = s.accept, t.Context()
 		p := &pipe{}
@@ -107,7 +107,7 @@ func TestAnyMemoryGivesTheSame(t *testing.T) {
 			n := rapid.IntRange(1, min(len(rest), 50000)).Draw(rt, "size")
 			p.feed, rest = append(p.feed, rest[:n]), rest[n:]
 		}
-		c := newConn(in, p)
+		c := newConn(in, in.set.Load(), p)
 		c.win.buf = make([]byte, baseWindow)
 		err = c.serve()
 		c.finish(err)

@@ -24,7 +24,7 @@ func piped(t *testing.T, opts Options, s *sink) (net.Conn, *Input, *conn, chan b
 	}
 	in.accept, in.work = s.accept, t.Context()
 	a, b := net.Pipe()
-	c := newConn(in, b)
+	c := newConn(in, in.set.Load(), b)
 	done := make(chan bool)
 	go func() {
 		c.run(nil)
@@ -118,7 +118,7 @@ func TestBufferFollowsTheLoad(t *testing.T) {
 		burst = append(burst, docker("app", "line", []byte{0x80})...)
 	}
 	p := &pipe{feed: [][]byte{burst}}
-	c := newConn(in, p)
+	c := newConn(in, in.set.Load(), p)
 	c.win.buf = make([]byte, baseWindow)
 	if err := c.serve(); err != io.EOF || len(c.win.buf) != fullWindow {
 		t.Errorf("%d bytes after a burst, %v", len(c.win.buf), err)
@@ -163,7 +163,9 @@ func TestAcceptErrorsBackOff(t *testing.T) {
 			f.errs = append(f.errs, os.NewSyscallError("accept4", syscall.EMFILE))
 		}
 		began := time.Now()
-		in.acceptLoop(listener{Listener: f})
+		ln := &listener{Listener: f}
+		ln.set.Store(in.set.Load())
+		in.acceptLoop(ln)
 		if d := time.Since(began); len(f.calls) != 13 || d < 5*time.Second || d > 13*backoffMax || f.calls[1].Sub(f.calls[0]) != backoffMin {
 			t.Errorf("%d calls in %s", len(f.calls), d)
 		}
