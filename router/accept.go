@@ -86,8 +86,10 @@ func (s *scratch) route(p *plan, c *record.Chunk) {
 		s.counts.unmatched += n
 	case len(p.to) == 0:
 		s.counts.discarded[p.gone] += n
+		s.counts.bytes[p.gone] += uint64(len(c.Data))
 	default:
 		s.counts.routed[p.first] += n
+		s.counts.bytes[p.first] += uint64(len(c.Data))
 		c.Route = s.router.routes[p.first].name
 		for _, k := range p.to {
 			s.out[k] = s.put(s.out[k], *c)

@@ -312,7 +312,7 @@ func TestAgainstOracle(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string][]got{}
-		stats := IntakeStats{Dropped: map[string]uint64{}, Discarded: map[string]uint64{}}
+		stats := slowStats{IntakeStats: IntakeStats{Dropped: map[string]uint64{}, Discarded: map[string]uint64{}, Routes: map[string]uint64{}}, bytes: map[string]uint64{}}
 		events := uint64(0)
 		for range rapid.IntRange(1, 3).Draw(t, "calls") {
 			var chunks []record.Chunk
@@ -345,6 +345,12 @@ func TestAgainstOracle(t *testing.T) {
 		if s.Routed != stats.Routed || events != s.Routed+sum(s.Dropped)+sum(s.Discarded) {
 			t.Fatalf("%d events: %+v, want %+v", events, s, stats)
 		}
+		for i := range routes {
+			name := routes[i].Name
+			if n, size := s.Routes[name], r.Stats().Bytes[name]; n != stats.Routes[name] || size != stats.bytes[name] {
+				t.Fatalf("route %q: %d events, %d bytes; want %d, %d", name, n, size, stats.Routes[name], stats.bytes[name])
+			}
+		}
 		for name, n := range s.Dropped {
 			if n != stats.Dropped[name] {
 				t.Fatalf("dropped = %v, want %v", s.Dropped, stats.Dropped)
@@ -356,6 +362,17 @@ func TestAgainstOracle(t *testing.T) {
 			}
 		}
 	})
+}
+
+type slowStats struct {
+	IntakeStats
+	bytes map[string]uint64
+}
+
+// count counts an event of a route.
+func (s *slowStats) count(route string, at time.Time, r rec) {
+	s.Routes[route]++
+	s.bytes[route] += uint64(len(record.AppendEntry(nil, at, r.append(nil))))
 }
 
 func sum(m map[string]uint64) (n uint64) {
@@ -374,7 +391,7 @@ func filter(list []got, reason string) (out []got) {
 	return out
 }
 
-func slowRoute(processors []config.Processor, routes []config.Route, tag string, attrs record.Attrs, at time.Time, r rec, want map[string][]got, stats *IntakeStats) {
+func slowRoute(processors []config.Processor, routes []config.Route, tag string, attrs record.Attrs, at time.Time, r rec, want map[string][]got, stats *slowStats) {
 	r, large, dropped := slowProcess(processors, tag, attrs, r)
 	if dropped != "" {
 		stats.Dropped[dropped]++
@@ -421,12 +438,14 @@ func slowRoute(processors []config.Processor, routes []config.Route, tag string,
 	switch {
 	case routed:
 		stats.Routed++
+		stats.count(typ, at, r)
 	case lost != "":
 		stats.Dropped[lost]++
 	case typ == "":
 		stats.Discarded[Unmatched]++
 	default:
 		stats.Discarded[gone]++
+		stats.count(gone, at, r)
 	}
 }
 

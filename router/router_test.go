@@ -38,11 +38,11 @@ func TestFirstMatchWinsAndOrderIsKept(t *testing.T) {
 		t.Error("a destination without a route got an append")
 	}
 	want := IntakeStats{Routed: 6, Dropped: map[string]uint64{}, Truncated: map[string]uint64{}, Rejected: map[string]uint64{},
-		Discarded: map[string]uint64{"health": 1, Unmatched: 0, Malformed: 0}}
+		Discarded: map[string]uint64{"health": 1, Unmatched: 0, Malformed: 0}, Routes: map[string]uint64{"health": 1, "access": 3, "rest": 3}}
 	if diff := cmp.Diff(want, r.Intake("in").Stats()); diff != "" {
 		t.Errorf("stats (-want +got):\n%s", diff)
 	}
-	wantRoutes := Stats{Routes: map[string]uint64{"health": 1, "access": 3, "rest": 3}}
+	wantRoutes := Stats{Routes: map[string]uint64{"health": 1, "access": 3, "rest": 3}, Bytes: map[string]uint64{"health": 29, "access": 70, "rest": 55}}
 	if diff := cmp.Diff(wantRoutes, r.Stats()); diff != "" {
 		t.Errorf("route stats (-want +got):\n%s", diff)
 	}

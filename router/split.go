@@ -25,7 +25,8 @@ type split struct {
 	seen    []int32 // by sink: the last group that reaches it
 	branch  []int32 // by group, while one destination is served
 	kept    []bool  // by event of a group that all branches may drop
-	dropper []int   // likewise
+	dropper []int   // likewise: id of the first step that drops it, and 1 more
+	size    []int   // likewise: bytes of an event that is dropped
 }
 
 type group struct {
@@ -80,6 +81,7 @@ func (sp *split) begin() {
 func (sp *split) release() {
 	sp.groups, sp.runs, sp.pieces = emptied(sp.groups), emptied(sp.runs), emptied(sp.pieces)
 	sp.branches, sp.branch, sp.kept, sp.dropper = emptied(sp.branches), emptied(sp.branch), emptied(sp.kept), emptied(sp.dropper)
+	sp.size = emptied(sp.size)
 	for k := range sp.bySink {
 		sp.bySink[k] = emptied(sp.bySink[k])
 	}
@@ -204,9 +206,11 @@ func (s *scratch) direct(p *plan, c *record.Chunk, g int32) {
 	}
 	if len(sp.branches) == start {
 		s.counts.discarded[gone.index] += events
+		s.counts.bytes[gone.index] += uint64(gr.bytes)
 		return
 	}
 	s.counts.routed[gr.typ] += events
+	s.counts.bytes[gr.typ] += uint64(gr.bytes)
 	s.transform(p, c, g, start, plain < 0)
 }
 
@@ -217,6 +221,7 @@ func (s *scratch) transform(p *plan, c *record.Chunk, g int32, start int, droppa
 	gr := &sp.groups[g]
 	if droppable {
 		sp.kept, sp.dropper = append(sp.kept[:0], make([]bool, gr.events)...), append(sp.dropper[:0], make([]int, gr.events)...)
+		sp.size = append(sp.size[:0], make([]int, gr.events)...)
 	}
 	for b := start; b < len(sp.branches); b++ {
 		br := &sp.branches[b]
@@ -235,7 +240,7 @@ func (s *scratch) transform(p *plan, c *record.Chunk, g int32, start int, droppa
 				rec, f := s.apply(rt.steps, ev.Record)
 				if f.dropped {
 					if droppable && sp.dropper[n] == 0 {
-						sp.dropper[n] = f.by + 1
+						sp.dropper[n], sp.size[n] = f.by+1, len(ev.Raw)
 					}
 					continue
 				}
@@ -262,6 +267,7 @@ func (s *scratch) transform(p *plan, c *record.Chunk, g int32, start int, droppa
 		if !kept {
 			s.counts.dropped[sp.dropper[n]-1]++
 			s.counts.routed[gr.typ]--
+			s.counts.bytes[gr.typ] -= uint64(sp.size[n])
 		}
 	}
 }

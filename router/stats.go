@@ -11,6 +11,7 @@ type IntakeStats struct {
 	Routed    uint64
 	Dropped   map[string]uint64 // by processor
 	Discarded map[string]uint64 // by route, or Unmatched, or Malformed
+	Routes    map[string]uint64 // by route: the events of its type, and those that it discarded
 
 	// Part of Routed. An event that several processors of routes see may count several times.
 	Truncated map[string]uint64 // cut by a size guard, by processor
@@ -26,6 +27,7 @@ const (
 // Stats counts the events of all inputs.
 type Stats struct {
 	Routes map[string]uint64 // by route: the events of its type, and those that it discarded
+	Bytes  map[string]uint64 // the size of the same events, encoded, before the route's own processors and compression
 }
 
 // counts is the numeric form of IntakeStats. Slices are by processor, and by route.
@@ -33,22 +35,23 @@ type counts struct {
 	routed                       []uint64 // by type
 	dropped, truncated, rejected []uint64
 	discarded                    []uint64
+	bytes                        []uint64 // by type, and of what a route discards
 	unmatched, malformed         uint64
 }
 
 func newCounts(r *Router) counts {
-	n := make([]uint64, 3*len(r.processors)+2*len(r.routes))
+	n := make([]uint64, 3*len(r.processors)+3*len(r.routes))
 	cut := func(size int) []uint64 {
 		out := n[:size:size]
 		n = n[size:]
 		return out
 	}
 	p, q := len(r.processors), len(r.routes)
-	return counts{routed: cut(q), dropped: cut(p), truncated: cut(p), rejected: cut(p), discarded: cut(q)}
+	return counts{routed: cut(q), dropped: cut(p), truncated: cut(p), rejected: cut(p), discarded: cut(q), bytes: cut(q)}
 }
 
 func (c *counts) reset() {
-	for _, list := range [][]uint64{c.routed, c.dropped, c.truncated, c.rejected, c.discarded} {
+	for _, list := range [][]uint64{c.routed, c.dropped, c.truncated, c.rejected, c.discarded, c.bytes} {
 		clear(list)
 	}
 	c.unmatched, c.malformed = 0, 0
@@ -60,6 +63,7 @@ func (c *counts) add(d *counts) {
 	addAll(c.truncated, d.truncated)
 	addAll(c.rejected, d.rejected)
 	addAll(c.discarded, d.discarded)
+	addAll(c.bytes, d.bytes)
 	c.unmatched += d.unmatched
 	c.malformed += d.malformed
 }
@@ -89,10 +93,12 @@ func (r *Router) Intake(input string) *Intake {
 	return in
 }
 
-// Stats returns a snapshot. Every processor and every discarding route has its entry, also at zero.
+// Stats returns a snapshot. Every processor and every route has its entry, also at zero; in Discarded only the routes
+// that discard.
 func (in *Intake) Stats() IntakeStats {
 	r := in.router
-	out := IntakeStats{Dropped: map[string]uint64{}, Discarded: map[string]uint64{}, Truncated: map[string]uint64{}, Rejected: map[string]uint64{}}
+	out := IntakeStats{Dropped: map[string]uint64{}, Discarded: map[string]uint64{}, Truncated: map[string]uint64{}, Rejected: map[string]uint64{},
+		Routes: make(map[string]uint64, len(r.routes))}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	c := &in.counts
@@ -103,6 +109,7 @@ func (in *Intake) Stats() IntakeStats {
 	}
 	for i := range r.routes {
 		out.Routed += c.routed[i]
+		out.Routes[r.routes[i].name] += c.routed[i] + c.discarded[i]
 		if rt := &r.routes[i]; rt.discard || c.discarded[i] > 0 {
 			out.Discarded[rt.name] += c.discarded[i]
 		}
@@ -114,17 +121,19 @@ func (in *Intake) Stats() IntakeStats {
 
 // Stats returns the counts of all inputs. Every route has its entry, also at zero.
 func (r *Router) Stats() Stats {
-	out := Stats{Routes: make(map[string]uint64, len(r.routes))}
+	out := Stats{Routes: make(map[string]uint64, len(r.routes)), Bytes: make(map[string]uint64, len(r.routes))}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.routes {
-		n := uint64(0)
+		n, size := uint64(0), uint64(0)
 		for _, in := range r.intakes {
 			in.mu.Lock()
 			n += in.counts.routed[i] + in.counts.discarded[i]
+			size += in.counts.bytes[i]
 			in.mu.Unlock()
 		}
 		out.Routes[r.routes[i].name] += n
+		out.Bytes[r.routes[i].name] += size
 	}
 	return out
 }

@@ -26,6 +26,10 @@ type Cond struct {
 	known int // opKnown: index of the test in the table
 	field *field
 	test  *test
+
+	// Of conditions that aren't reduced, for Reasons.
+	written []*Cond      // kids in the order of the configuration
+	source  *config.Test // of a test
 }
 
 func constant(truth bool) *Cond { return &Cond{op: opConst, truth: truth} }
@@ -54,17 +58,23 @@ func (t *Table) Compile(m *config.Match) (*Cond, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, &Cond{op: opOr, kids: kids})
+		all = append(all, connect(opOr, kids))
 	}
 	if len(m.Not) > 0 {
 		kids, err := t.compileList(m.Not)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, &Cond{op: opNot, kids: kids})
+		all = append(all, connect(opNot, kids))
 	}
-	byCost(all)
-	return &Cond{op: opAnd, kids: all}, nil
+	return connect(opAnd, all), nil
+}
+
+// connect returns a condition that tries the cheap ones of kids first.
+func connect(o op, kids []*Cond) *Cond {
+	c := &Cond{op: o, kids: kids, written: slices.Clone(kids)}
+	byCost(c.kids)
+	return c
 }
 
 func (t *Table) compileList(list []*config.Match) ([]*Cond, error) {
@@ -76,7 +86,6 @@ func (t *Table) compileList(list []*config.Match) ([]*Cond, error) {
 		}
 		kids = append(kids, c)
 	}
-	byCost(kids)
 	return kids, nil
 }
 

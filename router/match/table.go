@@ -78,9 +78,9 @@ func (t *Table) compileTest(c *config.Test) (*Cond, error) {
 	var f *field
 	switch c.Field {
 	case "tag":
-		return t.addKnown("", tt), nil
+		return t.addKnown("", tt, c), nil
 	case "k8s", "ecs":
-		return t.addKnown(c.Field+"."+c.Path, tt), nil
+		return t.addKnown(c.Field+"."+c.Path, tt, c), nil
 	case "record":
 		f = &field{slots: t.slots(c.Path)}
 	case "container":
@@ -94,15 +94,15 @@ func (t *Table) compileTest(c *config.Test) (*Cond, error) {
 	default:
 		return nil, fmt.Errorf("unknown field %q", c.Field)
 	}
-	return &Cond{op: opField, field: f, test: tt}, nil
+	return &Cond{op: opField, field: f, test: tt, source: c}, nil
 }
 
-func (t *Table) addKnown(attr string, tt *test) *Cond {
+func (t *Table) addKnown(attr string, tt *test, source *config.Test) *Cond {
 	if attr != "" && !slices.Contains(t.attrs, attr) {
 		t.attrs = append(t.attrs, attr)
 	}
 	t.known = append(t.known, knownTest{attr: attr, test: tt})
-	return &Cond{op: opKnown, known: len(t.known) - 1}
+	return &Cond{op: opKnown, known: len(t.known) - 1, test: tt, source: source}
 }
 
 func (t *Table) slots(paths ...string) []int {

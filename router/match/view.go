@@ -276,6 +276,27 @@ func (v *View) parsed(d *doc) bool {
 // testDoc tests a key of the JSON object in the line, or of the record when the line was parsed. No test holds when
 // the line is no such object, not even that the key is absent.
 func (v *View) testDoc(f *field, t *test) bool {
+	value, at := v.inDoc(f)
+	switch at {
+	case inText:
+		return t.json(value, &v.buf)
+	case inRecord:
+		return t.msgpack(value, &v.buf)
+	}
+	return false
+}
+
+// Where a json condition finds its value.
+type docPlace uint8
+
+const (
+	nowhere  docPlace = iota // the line is no JSON object
+	inText                   // value is JSON
+	inRecord                 // value is msgpack
+)
+
+// inDoc returns the value that a json condition looks at; nil: it is absent.
+func (v *View) inDoc(f *field) ([]byte, docPlace) {
 	need := &v.needs.docs[f.doc.index]
 	d := &v.docs[f.doc.index]
 	if d.state == 0 {
@@ -289,12 +310,12 @@ func (v *View) testDoc(f *field, t *test) bool {
 		d.parsed = v.parsed(f.doc)
 	}
 	if d.parsed {
-		if value := v.slots[f.slots[0]].value; value != nil {
-			return t.msgpack(value, &v.buf)
+		if value := v.slots[f.slots[0]].value; value != nil || d.state == docInvalid {
+			return value, inRecord
 		}
 	}
 	if d.state == docInvalid {
-		return d.parsed && t.absent
+		return nil, nowhere
 	}
-	return t.json(need.finder.Value(d.found, need.at[f.path]-1), &v.buf)
+	return need.finder.Value(d.found, need.at[f.path]-1), inText
 }
