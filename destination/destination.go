@@ -25,17 +25,20 @@ import (
 	"github.com/firebreak/firebreak/record"
 )
 
-// Options are the parts of a destination. All are needed but Dead, Pool and Log; parts of Retry that are 0 get defaults.
+// Options are the parts of a destination. Name, Buffer, Output and Workers are needed; parts of Retry that are 0 get
+// defaults. What Settings has, too, may change later.
 type Options struct {
-	Name    string
-	Buffer  buffer.Buffer
-	Output  outputs.Output
-	Blocks  bool        // the buffer's policy is to wait for room
-	Dead    DeadLetters // nil: dead letters can't be kept and are shed
-	Workers int         // requests at the same time, 1 to 64
-	Retry   Retry
-	Pool    *Pool
-	Log     *zap.Logger
+	Name     string
+	Buffer   buffer.Buffer
+	Output   outputs.Output
+	Blocks   bool        // the buffer's policy is to wait for room
+	Dead     DeadLetters // nil: dead letters can't be kept and are shed
+	Workers  int         // requests at the same time, 1 to 64
+	Retry    Retry
+	Fallback *Fallback // nil: none
+	MaxRate  int64     // bytes of events per second given to the output; 0: no bound
+	Pool     *Pool
+	Log      *zap.Logger
 }
 
 // Retry is how failed attempts are repeated.

@@ -28,6 +28,11 @@ type Stats struct {
 	Retried  uint64    // events that were sent more than once
 	Sent     uint64    // bytes of delivered batches, as given to the output
 	InFlight int       // requests at this moment
+
+	Moving    bool   // events move to the fallback
+	MovingTo  string // its name, while Moving
+	MovingWhy string // MovingBound or MovingBreaker, while Moving
+	Limited   bool   // a request waits for max_rate
 }
 
 type counts struct {
