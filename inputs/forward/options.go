@@ -14,7 +14,7 @@ import (
 
 // Options configures a forward input.
 type Options struct {
-	Listen []string        `key:"listen" default:"[\"tcp://127.0.0.1:24224\"]" doc:"Addresses to listen on: tcp://host:port, tls://host:port or unix:///path. A bare host:port means tcp; without a port it is 24224."`
+	Listen []string        `key:"listen" default:"[\"tcp://127.0.0.1:24224\"]" doc:"Addresses to listen on: tcp://host:port, tls://host:port or unix:///path. A bare host:port means tcp; without a port it is 24224. A reload opens and closes addresses as needed; one that overlaps an address of before on the same port (0.0.0.0 and 127.0.0.1) needs a restart."`
 	TLS    *tlsconf.Server `key:"tls" doc:"Certificate of the tls:// addresses."`
 
 	SharedKey    config.Secret `key:"shared_key" doc:"When set, clients must prove that they know it (Fluentd's and Fluent Bit's shared_key)."`
