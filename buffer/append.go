@@ -3,6 +3,7 @@ package buffer
 import (
 	"context"
 	"crypto/rand"
+	"time"
 
 	"github.com/firebreak/firebreak/record"
 )
@@ -17,6 +18,7 @@ type call struct {
 	drafts  []draft
 	scratch []byte
 	done    chan error
+	until   time.Time // it waits for somebody to make room until then; zero: it hasn't
 }
 
 func (q *queue) newCall() *call {
@@ -39,7 +41,7 @@ func (q *queue) free(c *call) {
 func (q *queue) Append(ctx context.Context, chunks []record.Chunk) error {
 	c := q.newCall()
 	defer q.free(c)
-	c.scratch = c.scratch[:0]
+	c.scratch, c.until = c.scratch[:0], time.Time{}
 	for i := range chunks {
 		if chunks[i].Events <= 0 {
 			continue
@@ -59,7 +61,7 @@ func (q *queue) Append(ctx context.Context, chunks []record.Chunk) error {
 	stored := false
 	for i := range c.drafts {
 		d := &c.drafts[i]
-		ok, reason, err := q.admit(ctx, int64(d.size()))
+		ok, reason, err := q.admit(ctx, c, int64(d.size()))
 		if err != nil {
 			q.mu.Unlock()
 			return err
@@ -117,6 +119,7 @@ func (q *queue) put(d *draft) {
 	q.outstanding += n
 	q.bytes += int64(size)
 	q.unwritten += int64(size)
+	q.gauge()
 }
 
 // awaitOpen waits until the disk is open or in trouble. The caller holds mu.
@@ -128,14 +131,14 @@ func (q *queue) awaitOpen(ctx context.Context) error {
 		if q.disk == nil || q.disk.opened || q.disk.down() {
 			return nil
 		}
-		if err := q.awaitRoom(ctx); err != nil {
+		if err := q.awaitRoom(ctx, nil); err != nil {
 			return err
 		}
 	}
 }
 
-// awaitRoom waits for the next change. The caller holds mu, and again afterwards.
-func (q *queue) awaitRoom(ctx context.Context) error {
+// awaitRoom waits for the next change, or for the timeout. The caller holds mu, and again afterwards.
+func (q *queue) awaitRoom(ctx context.Context, timeout <-chan time.Time) error {
 	room := q.room
 	q.queued++
 	if q.disk != nil {
@@ -150,6 +153,8 @@ func (q *queue) awaitRoom(ctx context.Context) error {
 	select {
 	case <-room:
 		return nil
+	case <-timeout:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-q.closing:
@@ -159,37 +164,45 @@ func (q *queue) awaitRoom(ctx context.Context) error {
 
 // admit makes room for a frame of the given size by the policy. ok false: the frame is refused, for the reason. The
 // caller holds mu, which is released while it waits.
-func (q *queue) admit(ctx context.Context, size int64) (ok bool, reason string, err error) {
+func (q *queue) admit(ctx context.Context, c *call, size int64) (ok bool, reason string, err error) {
 	for {
 		if q.closed {
 			return false, "", ErrClosed
 		}
 		reason, over, wait := q.over(size)
 		if !over && !wait {
+			q.admitted(c)
 			return true, "", nil
 		}
 		if wait { // for the disk goroutine to write what is in memory
-			if err := q.awaitRoom(ctx); err != nil {
+			if err := q.awaitRoom(ctx, nil); err != nil {
 				return false, "", err
 			}
+			continue
+		}
+		if reason != ReasonTooLarge && q.disk != nil && q.disk.thin() {
 			continue
 		}
 		q.full = true
 		switch {
 		case reason == ReasonTooLarge:
 			return false, reason, nil
-		case q.onFull == ShedNewest:
-			return false, reason, nil
 		case q.onFull == Block:
-			if err := q.awaitRoom(ctx); err != nil {
+			if err := q.awaitBound(ctx, nil); err != nil {
 				return false, "", err
 			}
+		case q.patient():
+			if err := q.awaitSpill(ctx, c); err != nil {
+				return false, "", err
+			}
+		case q.onFull == ShedNewest:
+			return false, reason, nil
 		case !q.shedOldest(reason):
 			if q.disk != nil && !q.volatile() && (q.unwritten > 0 || len(q.disk.segs) > 0 && q.disk.segs[0].size > segHeadSize) {
 				// Only the disk goroutine may end the segment that it writes.
 				q.disk.shedOnly = true
 				q.disk.poke()
-				if err := q.awaitRoom(ctx); err != nil {
+				if err := q.awaitRoom(ctx, nil); err != nil {
 					return false, "", err
 				}
 				continue

@@ -34,6 +34,13 @@ func newArena(limit int64) arena {
 	return arena{limit: limit, largeSize: int(min(largeBlock, max(limit/16, smallBlock+1)))}
 }
 
+// resize changes the limit.
+func (a *arena) resize(limit int64) {
+	a.trim()
+	n := newArena(limit)
+	a.limit, a.largeSize = n.limit, n.largeSize
+}
+
 // sizeFor returns the size of the block that get would return. A queue that is idle uses small ones.
 func (a *arena) sizeFor(size int, busy bool) (bytes, list int) {
 	switch {

@@ -23,7 +23,6 @@ type disk struct {
 	q       *queue
 	o       DiskOptions
 	fs      FS
-	segMax  int64
 	wake    chan struct{} // for run
 	toTidy  chan struct{} // for tidy
 	done    chan struct{} // run has ended
@@ -46,7 +45,10 @@ type disk struct {
 	retryAt   time.Time
 	dirty     bool       // the position has changed
 	posSeq    uint64     // of the last written position
-	posLow    uint64     // low mark of the last written position
+	snaps     uint64     // positions encoded
+	snap      uint64     // the last of them that is in the file
+	segMax    int64      // a segment ends there
+	excess    int64      // more than the bound that was stored when the bound fell; 0: none
 	segs      []*segment // in order
 	cur       *segment   // the last of segs, while it is written
 	lastNo    uint64     // highest number of a segment
@@ -73,7 +75,7 @@ type run struct {
 
 func newDisk(q *queue, o DiskOptions) *disk {
 	d := &disk{
-		q: q, o: o, fs: o.FS, segMax: min(maxSegment, o.MaxBytes/8),
+		q: q, o: o, fs: o.FS, segMax: segmentBound(q.maxBytes),
 		wake: make(chan struct{}, 1), toTidy: make(chan struct{}, 1), done: make(chan struct{}), tidied: make(chan struct{}),
 	}
 	d.watch.init(d)
@@ -86,7 +88,7 @@ func (d *disk) path(name string) string { return filepath.Join(d.o.Dir, name) }
 func (d *disk) down() bool { return d.failed != nil || d.stalled.Load() }
 
 // held is the size of what was not given up. The caller holds q.mu.
-func (d *disk) held() int64 { return d.bytes - d.goneBytes }
+func (d *disk) held() int64 { return d.bytes - d.goneBytes - max(0, d.badBytes-d.q.maxBytes/8) }
 
 // problem describes the trouble. The caller holds q.mu.
 func (d *disk) problem() string {
@@ -134,6 +136,7 @@ func (d *disk) guard(f func() error) error {
 // letGo tells everybody that the buffer is in memory now. The caller holds q.mu.
 func (d *disk) letGo() {
 	d.q.release()
+	d.q.gauge()
 	d.q.freed()
 	d.q.notify()
 }
@@ -161,11 +164,16 @@ func (d *disk) seal() {
 	if d.cur == nil {
 		return
 	}
-	if !slices.Contains(d.unsynced, d.cur) {
-		d.unsynced = append(d.unsynced, d.cur)
-	}
+	d.unsync(d.cur)
 	d.cur = nil
-	d.pokeTidy()
+}
+
+// unsync notes that a segment is to be synced, and closed when it has ended. The caller holds q.mu.
+func (d *disk) unsync(s *segment) {
+	if !slices.Contains(d.unsynced, s) {
+		d.unsynced = append(d.unsynced, s)
+		d.pokeTidy()
+	}
 }
 
 // spoil ends the segment after an access to it failed: nothing is appended behind what is unknown.
@@ -218,6 +226,7 @@ func (d *disk) cycle() time.Duration {
 		q.mu.Unlock()
 		return wait
 	}
+	d.renew()
 	if d.shedOnly {
 		d.shedOnly = false
 		if q.onFull == ShedOldest && !d.down() {
@@ -284,10 +293,11 @@ func (d *disk) writeRuns() error {
 	q.mu.Lock()
 	size := d.collect()
 	// What came in while the disk was in trouble may be more than there is room for.
-	for q.onFull == ShedOldest && d.held()+size > q.maxBytes-d.segMax/2 && d.shedSegment(ReasonFull, true) {
+	for q.onFull == ShedOldest && d.held()+size > max(q.maxBytes-d.segMax/2, d.excess) && d.shedSegment(ReasonFull, true) {
 		q.full = true
 	}
-	tight := d.goneBytes > 0 && d.bytes+size > q.maxBytes
+	tight := (d.goneBytes > 0 || d.badBytes > q.maxBytes/8) && d.bytes+size > q.maxBytes
+	mode := q.sync
 	q.mu.Unlock()
 	if len(d.runs) == 0 {
 		return nil
@@ -304,7 +314,7 @@ func (d *disk) writeRuns() error {
 			err = d.writeRun(&d.runs[i])
 		}
 	}
-	if err == nil && d.o.Sync == SyncAlways {
+	if err == nil && mode == SyncAlways {
 		d.watch.start()
 		if err = d.cur.file.Sync(); err != nil {
 			err = fmt.Errorf("sync %s: %w", d.o.Dir, err)
@@ -319,9 +329,8 @@ func (d *disk) writeRuns() error {
 	if err == nil {
 		q.kept = q.written
 		d.used = time.Now()
-		if d.o.Sync == SyncInterval && d.cur != nil && !slices.Contains(d.unsynced, d.cur) {
-			d.unsynced = append(d.unsynced, d.cur)
-			d.pokeTidy()
+		if q.sync == SyncInterval && d.cur != nil {
+			d.unsync(d.cur)
 		}
 		q.release()
 		q.trim()
@@ -361,7 +370,8 @@ func (d *disk) writeRun(r *run) error {
 // roll starts a new segment whose first event has the given number.
 func (d *disk) roll(first uint64) error {
 	q := d.q
-	if d.cur != nil && d.o.Sync == SyncAlways { // the appends that wait have frames in it
+	always := q.syncMode() == SyncAlways
+	if d.cur != nil && always { // the appends that wait have frames in it
 		if err := d.cur.file.Sync(); err != nil {
 			return fmt.Errorf("end a segment: %w", err)
 		}
@@ -377,7 +387,7 @@ func (d *disk) roll(first uint64) error {
 	if err != nil {
 		return fmt.Errorf("start a segment: %w", err)
 	}
-	if _, err = f.WriteAt(appendSegHead(nil, id, no, first), 0); err == nil && d.o.Sync == SyncAlways {
+	if _, err = f.WriteAt(appendSegHead(nil, id, no, first), 0); err == nil && always {
 		err = d.fs.SyncDir(d.o.Dir)
 	}
 	if err != nil {
@@ -405,7 +415,8 @@ func (d *disk) writePosition() error {
 	d.dirty = false
 	d.posSeq++
 	q.pos.seq = d.posSeq
-	low, seq := q.pos.low, d.posSeq
+	d.snaps++
+	snap, seq, always := d.snaps, d.posSeq, q.sync == SyncAlways
 	d.buf = q.pos.append(d.buf[:0])
 	q.mu.Unlock()
 	if len(d.buf) > posSlot {
@@ -414,7 +425,7 @@ func (d *disk) writePosition() error {
 		return nil
 	}
 	_, err := d.posFile.WriteAt(d.buf, int64(seq%2)*posSlot)
-	if err == nil && d.o.Sync == SyncAlways {
+	if err == nil && always {
 		err = d.posFile.Sync()
 	}
 	q.mu.Lock()
@@ -424,7 +435,7 @@ func (d *disk) writePosition() error {
 		d.posSeq-- // the same slot again: the other one is whole
 		return fmt.Errorf("write position: %w", err)
 	}
-	d.posLow = low
+	d.snap = snap
 	if len(d.gone) > 0 {
 		d.pokeTidy()
 	}

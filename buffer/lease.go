@@ -298,6 +298,9 @@ func (q *queue) end(l *Lease, settled []Settled) {
 	if back > 0 {
 		q.notify()
 	}
+	if back < events {
+		q.wait.gaveUp = false
+	}
 	q.cleared()
 }
 

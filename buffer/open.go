@@ -243,7 +243,6 @@ func (d *disk) adopt(p position, end uint64) {
 	q.next += end
 	q.written, q.kept = end, end
 	d.posSeq = p.seq
-	d.posLow = p.low
 	q.pos = position{seq: p.seq, id: p.id, low: p.low, acked: acked, ledger: p.ledger}
 	if len(acked) > 0 && acked[0].from <= p.low {
 		q.mark(span{p.low, p.low})

@@ -48,6 +48,7 @@ type DiskOptions struct {
 	OnFull   OnFull
 	Sync     Sync
 	MaxAge   time.Duration // by arrival; 0: no bound
+	Spills   bool          // see [Policy]
 	FS       FS            // nil: the real one
 	Log      *zap.Logger   // nil: none
 }
@@ -58,6 +59,7 @@ type MemoryOptions struct {
 	MaxBytes int64 // 32 MiB if 0
 	OnFull   OnFull
 	MaxAge   time.Duration
+	Spills   bool // see [Policy]
 	Log      *zap.Logger
 }
 
@@ -67,13 +69,8 @@ func OpenDisk(o DiskOptions) (Buffer, error) {
 	if o.FS == nil {
 		o.FS = OS()
 	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 1 << 30
-	}
-	if o.Memory <= 0 {
-		o.Memory = 8 << 20
-	}
-	q := newQueue(o.Name, o.MaxBytes, min(o.Memory, o.MaxBytes), o.OnFull, o.MaxAge, o.Log)
+	p := Policy{MaxBytes: o.MaxBytes, Memory: o.Memory, MaxAge: o.MaxAge, MinFree: o.MinFree, OnFull: o.OnFull, Sync: o.Sync, Spills: o.Spills}
+	q := newQueue(o.Name, p.resolve(true), o.Log)
 	q.disk = newDisk(q, o)
 	go q.disk.run()
 	go q.disk.tidy()
@@ -82,8 +79,6 @@ func OpenDisk(o DiskOptions) (Buffer, error) {
 
 // OpenMemory returns a buffer in memory.
 func OpenMemory(o MemoryOptions) Buffer {
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = 32 << 20
-	}
-	return newQueue(o.Name, o.MaxBytes, o.MaxBytes, o.OnFull, o.MaxAge, o.Log)
+	p := Policy{MaxBytes: o.MaxBytes, MaxAge: o.MaxAge, OnFull: o.OnFull, Spills: o.Spills}
+	return newQueue(o.Name, p.resolve(false), o.Log)
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,18 +20,21 @@ import (
 //
 // For a buffer in memory, or on a disk in trouble ("volatile"), events beyond written may be leased as well.
 type queue struct {
-	name     string
-	maxBytes int64
-	memory   int64 // bound of the memory
-	onFull   OnFull
-	maxAge   time.Duration
-	log      *zap.Logger
-	disk     *disk // nil: in memory
+	name string
+	log  *zap.Logger
+	disk *disk // nil: in memory
 
 	calls   sync.Pool     // of *call
 	reading chan struct{} // holds one token while somebody reads segments; taken before mu
 
 	mu          sync.Mutex
+	maxBytes    int64 // the policy, as Configure left it
+	memory      int64 // bound of the memory
+	onFull      OnFull
+	maxAge      time.Duration
+	minFree     float64
+	sync        Sync
+	spills      bool
 	closed      bool
 	closing     chan struct{}
 	seed        uint32
@@ -57,12 +61,16 @@ type queue struct {
 	last     *Lease
 	slab     []Lease
 
-	names   names
-	ready   chan struct{} // something may be leased
-	pressed chan struct{} // the pressure may have risen
-	room    chan struct{} // closed and renewed when room was made
-	queued  int           // appends that wait for room
-	waiting []waiter      // appends, in order of their numbers
+	names    names
+	ready    chan struct{} // something may be leased
+	room     chan struct{} // closed and renewed when room was made
+	queued   int           // appends that wait for room
+	waiting  []waiter      // appends, in order of their numbers
+	pressing int           // of queued: those at the bound
+	wait     patience
+	high     bool          // the pressure, but for appends that wait
+	level    atomic.Uint32 // the pressure
+	pressed  chan struct{} // it may have risen
 }
 
 // A waiter is an append that waits until all events below upTo are kept. It gets nil then, or ErrClosed.
@@ -71,15 +79,16 @@ type waiter struct {
 	done chan error
 }
 
-func newQueue(name string, maxBytes, memory int64, onFull OnFull, maxAge time.Duration, log *zap.Logger) *queue {
+func newQueue(name string, p Policy, log *zap.Logger) *queue {
 	if log == nil {
 		log = zap.NewNop()
 	}
 	q := &queue{
-		name: name, maxBytes: maxBytes, memory: memory, onFull: onFull, maxAge: maxAge, log: log,
+		name: name, log: log,
 		closing: make(chan struct{}), ready: make(chan struct{}, 1), pressed: make(chan struct{}, 1), room: make(chan struct{}),
-		reading: make(chan struct{}, 1), arena: newArena(memory),
+		reading: make(chan struct{}, 1), arena: newArena(p.Memory),
 	}
+	q.use(p)
 	q.pos.id = newID()
 	q.seed = seed(q.pos.id)
 	q.run = rand.Uint32()
@@ -204,6 +213,9 @@ func (q *queue) Account(n int, fate Fate, reason string) {
 func (q *queue) cleared() {
 	if q.disk != nil {
 		q.disk.retire()
+		if q.high || q.pressing > 0 {
+			q.disk.thin()
+		}
 	}
 	q.changed()
 	q.trim()
@@ -217,6 +229,7 @@ func (q *queue) cleared() {
 		q.held = false
 		q.notify()
 	}
+	q.gauge()
 	q.freed()
 }
 
@@ -279,30 +292,6 @@ func (q *queue) oldest() time.Time {
 	}
 	return t
 }
-
-// Configure implements [Buffer].
-func (q *queue) Configure(p Policy) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.onFull, q.maxAge = p.OnFull, p.MaxAge
-	q.freed()
-}
-
-// Pressure implements [Buffer].
-func (q *queue) Pressure() Pressure {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	switch {
-	case q.full && q.queued > 0:
-		return Waiting
-	case q.full:
-		return High
-	}
-	return Relaxed
-}
-
-// Pressed implements [Buffer].
-func (q *queue) Pressed() <-chan struct{} { return q.pressed }
 
 // Close implements [Buffer].
 func (q *queue) Close(ctx context.Context) error {

@@ -18,7 +18,7 @@ type segment struct {
 	bad   bool // something in it could not be read: set aside, not deleted
 
 	dropped bool   // given up
-	end     uint64 // number behind its last event; known when it is given up
+	after   uint64 // and not needed when this position is written
 }
 
 const (

@@ -47,20 +47,20 @@ func (d *disk) last() {
 func (d *disk) closeFiles() {
 	q := d.q
 	q.mu.Lock()
-	files := d.unsynced
+	files, sync := d.unsynced, q.sync != SyncNever
 	if d.cur != nil && !slices.Contains(files, d.cur) {
 		files = append(files, d.cur)
 	}
 	d.unsynced, d.cur = nil, nil
 	q.mu.Unlock()
 	for _, s := range files {
-		if d.o.Sync != SyncNever && !s.dropped {
+		if sync && !s.dropped {
 			_ = s.file.Sync()
 		}
 		_ = s.file.Close()
 	}
 	if d.posFile != nil {
-		if d.o.Sync != SyncNever {
+		if sync {
 			_ = d.posFile.Sync()
 			_ = d.fs.SyncDir(d.o.Dir)
 		}

@@ -40,6 +40,12 @@ func (l spans) missing(s span, f func(span)) {
 	}
 }
 
+// cover reports whether all of s is in the list.
+func (l spans) cover(s span) bool {
+	i := sort.Search(len(l), func(i int) bool { return l[i].to > s.from })
+	return s.from >= s.to || i < len(l) && l[i].from <= s.from && l[i].to >= s.to
+}
+
 // below removes everything below n.
 func (l spans) below(n uint64) spans {
 	i := sort.Search(len(l), func(i int) bool { return l[i].to > n })

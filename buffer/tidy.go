@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -61,7 +62,7 @@ func (d *disk) idle() bool {
 func (d *disk) sync() {
 	q := d.q
 	q.mu.Lock()
-	list, cur, opened := d.unsynced, d.cur, d.opened
+	list, cur, opened, mode := d.unsynced, d.cur, d.opened, q.sync
 	d.unsynced = nil
 	q.mu.Unlock()
 	if !opened {
@@ -74,7 +75,7 @@ func (d *disk) sync() {
 		q.mu.Lock()
 		dropped := s.dropped
 		q.mu.Unlock()
-		if d.o.Sync == SyncInterval && !dropped {
+		if mode != SyncNever && !dropped {
 			if err := s.file.Sync(); err != nil {
 				failed = err
 			}
@@ -83,7 +84,7 @@ func (d *disk) sync() {
 			_ = s.file.Close()
 		}
 	}
-	if d.o.Sync != SyncInterval {
+	if mode == SyncNever {
 		return
 	}
 	if err := d.posFile.Sync(); err != nil {
@@ -119,25 +120,45 @@ func (d *disk) drop(n int) {
 		return
 	}
 	for _, s := range d.segs[:n] {
-		s.dropped = true
-		if n == len(d.segs) {
-			s.end = d.q.written
-		}
+		d.giveUp(s)
 	}
-	for i := range n {
-		if i+1 < len(d.segs) {
-			d.segs[i].end = d.segs[i+1].first
-		}
-	}
-	d.gone = append(d.gone, d.segs[:n]...)
-	for _, s := range d.segs[:n] {
-		d.goneBytes += s.size
-	}
-	m := copy(d.segs, d.segs[n:])
-	clear(d.segs[m:])
-	d.segs = d.segs[:m]
+	d.segs = slices.Delete(d.segs, 0, n)
+}
+
+// giveUp notes that a segment's events are all settled: its file goes when the position on disk says so. The caller
+// holds q.mu.
+func (d *disk) giveUp(s *segment) {
+	s.dropped, s.after = true, d.snaps+1
+	d.gone = append(d.gone, s)
+	d.goneBytes += s.size
 	d.dirty = true
 	d.poke()
+}
+
+// thin gives up segments between others whose events are all settled, and reports whether there were any: a lease that
+// takes long must not keep the room that others have made behind it. The caller holds q.mu.
+func (d *disk) thin() (some bool) {
+	if len(d.q.pos.acked) == 0 {
+		return false
+	}
+	for i := len(d.segs) - 2; i > 0; i-- {
+		if s := d.segs[i]; d.q.pos.acked.cover(span{s.first, d.segs[i+1].first}) {
+			d.giveUp(s)
+			d.segs = slices.Delete(d.segs, i, i+1)
+			some = true
+		}
+	}
+	return some
+}
+
+// renew ends the only segment at the bound when all of it is settled: only the run goroutine, which calls it, may end
+// the segment that it writes. The caller holds q.mu.
+func (d *disk) renew() {
+	if d.q.pressing > 0 && d.cur != nil && len(d.segs) == 1 && d.cur.size > segHeadSize && d.q.pos.low >= d.q.written {
+		d.seal()
+		d.retire()
+		d.q.freed()
+	}
 }
 
 // shedSegment gives up the oldest segment that is not being written. Leases in it stay readable. The caller holds
@@ -176,6 +197,7 @@ func (d *disk) shedSegment(reason string, own bool) bool {
 		q.curBlk = nil
 	}
 	d.drop(1)
+	q.gauge()
 	return true
 }
 
@@ -187,7 +209,7 @@ func (d *disk) makeSpace() bool {
 	had := len(d.gone) > 0 || len(d.bad) > 0
 	// A destination that keeps up has nothing to shed but what is under way. It waits in memory, for a while, until what
 	// it has on disk is settled and makes room.
-	behind := q.onFull == ShedOldest && (d.failed != nil || q.bytes > d.o.Memory)
+	behind := q.onFull == ShedOldest && (d.failed != nil || q.bytes > q.memory)
 	ok := behind && (len(d.segs) > 1 || q.cur < q.written) && d.shedSegment(ReasonNoSpace, true)
 	q.full = q.full || ok
 	q.mu.Unlock()
@@ -206,13 +228,21 @@ func (d *disk) makeSpace() bool {
 // the policy is to keep them, takes no more.
 func (d *disk) keepFree() {
 	q := d.q
-	for d.o.MinFree > 0 {
+	for {
+		q.mu.Lock()
+		share := q.minFree
+		q.mu.Unlock()
+		if share <= 0 {
+			return
+		}
 		free, total, err := d.fs.Free(d.o.Dir)
-		low := err == nil && total > 0 && float64(free) < d.o.MinFree*float64(total)
+		low := err == nil && total > 0 && float64(free) < share*float64(total)
 		shed := false
 		q.mu.Lock()
+		low = low && q.minFree > 0
 		if tight := low && q.onFull != ShedOldest; tight != d.tight {
 			d.tight = tight
+			q.gauge()
 			q.freed()
 		}
 		if low && q.onFull == ShedOldest && len(d.segs) > 1 {
@@ -244,7 +274,7 @@ func (d *disk) delete() int {
 	var list []*segment
 	kept := d.gone[:0]
 	for _, s := range d.gone {
-		if s.end <= d.posLow && s != d.cur {
+		if s.after <= d.snap && s != d.cur {
 			list = append(list, s)
 			continue
 		}
@@ -252,6 +282,7 @@ func (d *disk) delete() int {
 	}
 	clear(d.gone[len(kept):])
 	d.gone = kept
+	aside := q.maxBytes / 8
 	q.mu.Unlock()
 	for _, s := range list {
 		d.leaveReader(s)
@@ -276,7 +307,7 @@ func (d *disk) delete() int {
 		q.freed()
 		q.mu.Unlock()
 	}
-	d.forget(maxAside, q.maxBytes/8)
+	d.forget(maxAside, aside)
 	return len(list)
 }
 
