@@ -1,0 +1,189 @@
+package router
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/firebreak/firebreak/config"
+	"github.com/firebreak/firebreak/record"
+)
+
+// tell puts an explanation in lines, so that it can be compared as text.
+func tell(e Explanation) string {
+	var b strings.Builder
+	effects := func(indent string, list []Effect) {
+		for _, p := range list {
+			fmt.Fprintf(&b, "%sprocessor %s: %s%s%s%s", indent, p.Name, p.Effect, p.Why, because(p.Because), note(p.Note))
+			if p.After != nil {
+				fmt.Fprintf(&b, ": %s -> %s", record.AppendJSON(nil, p.Before), record.AppendJSON(nil, p.After))
+			}
+			b.WriteByte('\n')
+		}
+	}
+	effects("", e.Processors)
+	for _, v := range e.Routes {
+		fmt.Fprintf(&b, "route %s: %s", v.Name, v.Why)
+		if v.Matched {
+			fmt.Fprintf(&b, "matches%s", because(v.Because))
+			if v.Continue {
+				b.WriteString(", continues")
+			}
+			if len(v.Served) > 0 {
+				fmt.Fprintf(&b, ", served before: %v", v.Served)
+			}
+		}
+		b.WriteByte('\n')
+		effects("  ", v.Processors)
+	}
+	fmt.Fprintf(&b, "%s as %q\n", e.Fate, e.Type)
+	for _, d := range e.Deliveries {
+		it := record.Iterate(&d.Event)
+		it.Next()
+		fmt.Fprintf(&b, "%s gets %s %s%s\n", d.Destination, d.Event.Route, record.AppendJSON(nil, it.Event().Record), note(d.DeadLetter))
+	}
+	return b.String()
+}
+
+func because(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " because " + s
+}
+
+func note(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " [" + s + "]"
+}
+
+func checkTold(t *testing.T, r *Router, c record.Chunk, want ...string) {
+	t.Helper()
+	var got []string
+	for _, e := range r.Explain(c) {
+		if e.Tag != c.Tag || e.Time.Unix() != 1700000000 {
+			t.Errorf("tag %q, time %v", e.Tag, e.Time)
+		}
+		got = append(got, tell(e))
+	}
+	for i := range want {
+		want[i] = strings.TrimLeft(want[i], "\n")
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestExplainRoutes(t *testing.T) {
+	r, _ := newRouter(t, nil, []config.Route{
+		{Name: "health", Match: lineIs(`"GET /healthz`), Discard: true},
+		{Name: "copy", Match: when("tag", "", glob("app.*")), Continue: true, To: []string{"archive"}},
+		{Name: "access", Match: lineIs(`"(GET|POST) `), To: []string{"access", "archive"}},
+		{Name: "error", Match: when("json", "status", compare(">=", 500)), To: []string{"error"}},
+	}, "access", "archive", "error")
+	checkTold(t, r, chunkOf("app.web", line(`"GET /healthz"`), line(`"GET /a"`), line("plain")), `
+route health: matches because line '"GET /healthz"' matches /"GET /healthz/
+route copy: not reached: "health" matched before
+route access: not reached: "health" matched before
+route error: not reached: "health" matched before
+discarded by route "health" as "health"
+`, `
+route health: line '"GET /a"' does not match /"GET /healthz/
+route copy: matches because tag "app.web" matches "app.*", continues
+route access: matches because line '"GET /a"' matches /"(GET|POST) /, served before: [archive]
+route error: not reached: "access" matched before
+routed as "copy"
+archive gets copy {"log":"\"GET /a\""}
+access gets copy {"log":"\"GET /a\""}
+`, `
+route health: line "plain" does not match /"GET /healthz/
+route copy: matches because tag "app.web" matches "app.*", continues
+route access: line "plain" does not match /"(GET|POST) /
+route error: json.status: the line "plain" is no JSON object
+routed as "copy"
+archive gets copy {"log":"plain"}
+`)
+	checkTold(t, r, chunkOf("db", line(`{"status":200}`), line(`{"status":503}`)), `
+route health: line '{"status":200}' does not match /"GET /healthz/
+route copy: tag is "db", not "app.*"
+route access: line '{"status":200}' does not match /"(GET|POST) /
+route error: json.status is 200, not >= 500
+matched by no route: discarded as ""
+`, `
+route health: line '{"status":503}' does not match /"GET /healthz/
+route copy: tag is "db", not "app.*"
+route access: line '{"status":503}' does not match /"(GET|POST) /
+route error: matches because json.status is 503, >= 500
+routed as "error"
+error gets error {"log":"{\"status\":503}"}
+`)
+}
+
+func TestExplainProcessors(t *testing.T) {
+	guard := config.Processor{Name: "guard", SizeGuard: &config.SizeGuard{MaxBytes: 40, Action: "dead_letter"}}
+	r, _ := newRouter(t, []config.Processor{
+		{Name: "other", Match: when("tag", "", glob("other")), Drop: true},
+		parse("log", false),
+		{Name: "debug", Match: when("json", "level", glob("debug")), Drop: true},
+		{Name: "env", Match: when("record", "env", config.Pattern{Kind: config.Absent}), Add: addTo("env", "prod")},
+		guard,
+	}, []config.Route{
+		{Name: "copy", Continue: true, To: []string{"a"}, Processors: []config.Processor{
+			{Name: "quiet", Match: when("record", "env", glob("test")), Drop: true}, {Name: "team", Add: addTo("team", "blue")},
+		}},
+		{Name: "nowhere", Match: when("record", "env", glob("test")), Continue: true},
+		{Name: "rest", Match: when("record", "env", glob("p*")), To: []string{"a", "b"}, Processors: []config.Processor{{Name: "own", Match: lineIs("x"), Drop: true}}},
+	}, "a", "b")
+	long := strings.Repeat("x", 40)
+	checkTold(t, r, chunkOf("t", line(`{"level":"debug"}`), line(`{"a":1}`), rec{{"env", "test"}, {"log", "x"}}, rec{{"env", "p"}, {"msg", long}}), `
+processor other: tag is "t", not "other"
+processor parse-log: changed: {"log":"{\"level\":\"debug\"}"} -> {"level":"debug"}
+processor debug: dropped because json.level is "debug"
+dropped by processor "debug" as ""
+`, `
+processor other: tag is "t", not "other"
+processor parse-log: changed: {"log":"{\"a\":1}"} -> {"a":1}
+processor debug: json.level is absent
+processor env: changed because record.env is absent: {"a":1} -> {"a":1,"env":"prod"}
+processor guard: same
+route copy: matches, continues
+  processor quiet: record.env is "prod", not "test"
+  processor team: changed: {"a":1,"env":"prod"} -> {"a":1,"env":"prod","team":"blue"}
+route nowhere: record.env is "prod", not "test"
+route rest: matches because record.env "prod" matches "p*", served before: [a]
+  processor own: line is absent: the record has no text under log or message
+routed as "copy"
+a gets copy {"a":1,"env":"prod","team":"blue"}
+b gets copy {"a":1,"env":"prod"}
+`, `
+processor other: tag is "t", not "other"
+processor parse-log: same
+processor debug: json.level: the line "x" is no JSON object
+processor env: record.env is "test", not absent
+processor guard: same
+route copy: matches, continues
+  processor quiet: dropped because record.env is "test"
+route nowhere: matches because record.env is "test", continues
+route rest: record.env is "test", not "p*"
+dropped by processor "quiet" as "copy"
+`, fmt.Sprintf(`
+processor other: tag is "t", not "other"
+processor parse-log: same
+processor debug: json.level is absent
+processor env: record.env is "p", not absent
+processor guard: too_large
+route copy: matches, continues
+  processor quiet: record.env is "p", not "test"
+  processor team: changed: {"env":"p","msg":"%[1]s"} -> {"env":"p","msg":"%[1]s","team":"blue"}
+route nowhere: record.env is "p", not "test"
+route rest: matches because record.env "p" matches "p*", served before: [a]
+  processor own: line is absent: the record has no text under log or message
+routed as "copy"
+a gets copy {"env":"p","msg":"%[1]s","team":"blue"} [too_large]
+b gets copy {"env":"p","msg":"%[1]s"} [too_large]
+`, long))
+}
