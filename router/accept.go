@@ -7,6 +7,7 @@ import (
 
 	"github.com/firebreak/firebreak/record"
 	"github.com/firebreak/firebreak/router/match"
+	"github.com/firebreak/firebreak/router/process"
 )
 
 // Accept routes what one read of an input yielded, as inputs.Accept says: it gives each destination all its chunks, in
@@ -54,8 +55,9 @@ type scratch struct {
 	out, rejected [][]record.Chunk // by sink
 	records       [2][]byte        // what processors write, in turn
 	large         []int            // events of the present chunk that are too large, ascending
-	now, part     record.Chunk     // the chunk in work, and what processors read of it; here to allocate neither
-	whole         record.Chunk     // what is put in parts; likewise
+	scope         process.Scope
+	now, part     record.Chunk // the chunk in work, and what processors read of it; here to allocate neither
+	whole         record.Chunk // what is put in parts; likewise
 	split         split
 }
 
@@ -166,6 +168,7 @@ const (
 // release empties the scratch and gives it back.
 func (s *scratch) release() {
 	s.view.Release()
+	s.scope.Release()
 	s.counts.reset()
 	s.arena.reset()
 	for k := range s.out {

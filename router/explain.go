@@ -30,10 +30,10 @@ type Effect struct {
 	Matched bool   `json:"matched"`
 	Why     string `json:"why,omitempty"`     // the condition doesn't hold
 	Because string `json:"because,omitempty"` // it holds; "" without a condition
-	Effect  string `json:"effect,omitempty"`  // of a processor that matched: same, changed, truncated, dropped or too_large
+	Effect  string `json:"effect,omitempty"`  // of a processor that matched: same, changed, truncated, redacted, dropped or too_large
 	Note    string `json:"note,omitempty"`    // what a processor with a memory or with chance would count
 
-	Before []byte `json:"-"` // the record in msgpack, when the effect is changed or truncated
+	Before []byte `json:"-"` // the record in msgpack, when the effect is changed, truncated or redacted
 	After  []byte `json:"-"`
 }
 
@@ -62,7 +62,7 @@ type Delivery struct {
 // A peeker is an action that does more than look at the record: it counts, or throws a die. Peek says what it would
 // do without doing it: Same or Dropped, and in words what that depends on.
 type peeker interface {
-	Peek(rec []byte) (v process.Verdict, note string)
+	Peek(rec []byte, s *process.Scope) (v process.Verdict, note string)
 }
 
 // Explain says for each event of a chunk, as an input would give it, what Accept would do, and why. It changes nothing
@@ -122,13 +122,13 @@ type spy struct {
 	x  *explainer
 }
 
-func (s spy) Apply(dst, rec []byte) ([]byte, process.Verdict) {
+func (s spy) Apply(dst, rec []byte, scope *process.Scope) ([]byte, process.Verdict) {
 	if p, ok := s.Action.(peeker); ok {
-		v, note := p.Peek(rec)
+		v, note := p.Peek(rec, scope)
 		s.x.deeds[s.id] = deed{verdict: v, note: note}
 		return dst, v
 	}
-	out, v := s.Action.Apply(dst, rec)
+	out, v := s.Action.Apply(dst, rec, scope)
 	s.x.deeds[s.id] = deed{verdict: v, after: bytes.Clone(out[len(dst):])}
 	return out, v
 }
@@ -188,7 +188,7 @@ func (x *explainer) effects(steps []step, rec []byte) ([]Effect, []byte) {
 			continue
 		}
 		e.Matched, e.Because, e.Note, e.Effect = true, x.reasons.Because(st.cond), d.note, effectName(d.verdict)
-		if d.verdict == process.Changed || d.verdict == process.Truncated {
+		if d.verdict == process.Changed || d.verdict == process.Truncated || d.verdict == process.Redacted {
 			e.Before, e.After = rec, d.after
 			rec = d.after
 		}
@@ -206,6 +206,8 @@ func effectName(v process.Verdict) string {
 		return "changed"
 	case process.Truncated:
 		return "truncated"
+	case process.Redacted:
+		return "redacted"
 	case process.Dropped:
 		return "dropped"
 	case process.TooLarge:

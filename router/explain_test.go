@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/firebreak/firebreak/config"
 	"github.com/firebreak/firebreak/record"
@@ -186,4 +187,66 @@ routed as "copy"
 a gets copy {"env":"p","msg":"%[1]s","team":"blue"} [too_large]
 b gets copy {"env":"p","msg":"%[1]s"} [too_large]
 `, long))
+}
+
+// checkSaid holds explanations against what Accept did with the same events.
+func checkSaid(t *rapid.T, said []Explanation, sinks map[string]*memory, done IntakeStats) {
+	t.Helper()
+	fates, types := map[string]uint64{}, map[string]uint64{}
+	gets := map[string][]got{}
+	for _, e := range said {
+		fates[e.Fate]++
+		if e.Fate == "routed" {
+			types[e.Type]++
+		}
+		if (e.Fate == "routed") != (len(e.Deliveries) > 0) {
+			t.Fatalf("%d deliveries of what is %s", len(e.Deliveries), e.Fate)
+		}
+		checkReasons(t, e.Processors)
+		for _, v := range e.Routes {
+			if v.Matched != (v.Why == "") || !v.Matched && v.Because != "" {
+				t.Fatalf("route %s: matched %v, why %q, because %q", v.Name, v.Matched, v.Why, v.Because)
+			}
+			checkReasons(t, v.Processors)
+		}
+		for _, d := range e.Deliveries {
+			if d.Event.Events != 1 || d.Event.Route != d.Route || d.Route != e.Type {
+				t.Fatalf("delivery %+v of type %q", d, e.Type)
+			}
+			gets[d.Destination] = append(gets[d.Destination], got{d.Event.Tag, d.Route, d.DeadLetter, string(d.Event.Data)})
+		}
+	}
+	for name, m := range sinks {
+		for _, reason := range []string{"", ReasonTooLarge} {
+			if diff := cmp.Diff(filter(m.events, reason), filter(gets[name], reason), cmp.AllowUnexported(got{})); diff != "" {
+				t.Fatalf("%s, reason %q (-done +said):\n%s", name, reason, diff)
+			}
+		}
+	}
+	want := map[string]uint64{"routed": done.Routed, "matched by no route: discarded": done.Discarded[Unmatched]}
+	for name, n := range done.Dropped {
+		want[fmt.Sprintf("dropped by processor %q", name)] = n
+	}
+	for name, n := range done.Discarded {
+		want[fmt.Sprintf("discarded by route %q", name)] += n
+		want[fmt.Sprintf("discarded: route %q has no destination", name)] += n
+	}
+	for fate, n := range fates {
+		if n != want[fate] {
+			t.Fatalf("%d events are said to be %s, want %d", n, fate, want[fate])
+		}
+	}
+	for name, n := range types {
+		if n > done.Routes[name] {
+			t.Fatalf("%d events are said to be %s, want %d", n, name, done.Routes[name])
+		}
+	}
+}
+
+func checkReasons(t *rapid.T, list []Effect) {
+	for _, e := range list {
+		if e.Matched != (e.Why == "") || !e.Matched && e.Because+e.Effect != "" || e.Matched && e.Effect == "" {
+			t.Fatalf("processor %+v", e)
+		}
+	}
 }

@@ -314,6 +314,7 @@ func TestAgainstOracle(t *testing.T) {
 		want := map[string][]got{}
 		stats := slowStats{IntakeStats: IntakeStats{Dropped: map[string]uint64{}, Discarded: map[string]uint64{}, Routes: map[string]uint64{}}, bytes: map[string]uint64{}}
 		events := uint64(0)
+		var said []Explanation
 		for range rapid.IntRange(1, 3).Draw(t, "calls") {
 			var chunks []record.Chunk
 			for range rapid.IntRange(1, 3).Draw(t, "chunks") {
@@ -329,6 +330,7 @@ func TestAgainstOracle(t *testing.T) {
 					slowRoute(processors, routes, c.Tag, c.Attrs, at, rc, want, &stats)
 				}
 				chunks = append(chunks, c)
+				said = append(said, r.Explain(c)...)
 			}
 			if err := r.Intake("in").Accept(t.Context(), chunks); err != nil {
 				t.Fatal(err)
@@ -342,6 +344,7 @@ func TestAgainstOracle(t *testing.T) {
 			}
 		}
 		s := r.Intake("in").Stats()
+		checkSaid(t, said, sinks, s)
 		if s.Routed != stats.Routed || events != s.Routed+sum(s.Dropped)+sum(s.Discarded) {
 			t.Fatalf("%d events: %+v, want %+v", events, s, stats)
 		}

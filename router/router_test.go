@@ -37,7 +37,7 @@ func TestFirstMatchWinsAndOrderIsKept(t *testing.T) {
 	if sinks["unused"].appends != 0 {
 		t.Error("a destination without a route got an append")
 	}
-	want := IntakeStats{Routed: 6, Dropped: map[string]uint64{}, Truncated: map[string]uint64{}, Rejected: map[string]uint64{},
+	want := IntakeStats{Routed: 6, Dropped: map[string]uint64{}, Truncated: map[string]uint64{}, Redacted: map[string]uint64{}, Rejected: map[string]uint64{},
 		Discarded: map[string]uint64{"health": 1, Unmatched: 0, Malformed: 0}, Routes: map[string]uint64{"health": 1, "access": 3, "rest": 3}}
 	if diff := cmp.Diff(want, r.Intake("in").Stats()); diff != "" {
 		t.Errorf("stats (-want +got):\n%s", diff)

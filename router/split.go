@@ -223,6 +223,9 @@ func (s *scratch) transform(p *plan, c *record.Chunk, g int32, start int, droppa
 		sp.kept, sp.dropper = append(sp.kept[:0], make([]bool, gr.events)...), append(sp.dropper[:0], make([]int, gr.events)...)
 		sp.size = append(sp.size[:0], make([]int, gr.events)...)
 	}
+	s.scope.Begin()
+	s.part = *c
+	s.part.Route = s.router.routes[gr.typ].name
 	for b := start; b < len(sp.branches); b++ {
 		br := &sp.branches[b]
 		if br.route < 0 {
@@ -237,6 +240,7 @@ func (s *scratch) transform(p *plan, c *record.Chunk, g int32, start int, droppa
 			s.part.Data = c.Data[sp.runs[i].start:sp.runs[i].end]
 			for it := record.Iterate(&s.part); it.Next(); n++ {
 				ev := it.Event()
+				s.scope.Event = ev
 				rec, f := s.apply(rt.steps, ev.Record)
 				if f.dropped {
 					if droppable && sp.dropper[n] == 0 {

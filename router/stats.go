@@ -15,6 +15,7 @@ type IntakeStats struct {
 
 	// Part of Routed. An event that several processors of routes see may count several times.
 	Truncated map[string]uint64 // cut by a size guard, by processor
+	Redacted  map[string]uint64 // redact replaced something, by processor
 	Rejected  map[string]uint64 // given to dead letters by a size guard, by processor
 }
 
@@ -34,24 +35,25 @@ type Stats struct {
 type counts struct {
 	routed                       []uint64 // by type
 	dropped, truncated, rejected []uint64
+	redacted                     []uint64
 	discarded                    []uint64
 	bytes                        []uint64 // by type, and of what a route discards
 	unmatched, malformed         uint64
 }
 
 func newCounts(r *Router) counts {
-	n := make([]uint64, 3*len(r.processors)+3*len(r.routes))
+	n := make([]uint64, 4*len(r.processors)+3*len(r.routes))
 	cut := func(size int) []uint64 {
 		out := n[:size:size]
 		n = n[size:]
 		return out
 	}
 	p, q := len(r.processors), len(r.routes)
-	return counts{routed: cut(q), dropped: cut(p), truncated: cut(p), rejected: cut(p), discarded: cut(q), bytes: cut(q)}
+	return counts{routed: cut(q), dropped: cut(p), truncated: cut(p), rejected: cut(p), redacted: cut(p), discarded: cut(q), bytes: cut(q)}
 }
 
 func (c *counts) reset() {
-	for _, list := range [][]uint64{c.routed, c.dropped, c.truncated, c.rejected, c.discarded, c.bytes} {
+	for _, list := range [][]uint64{c.routed, c.dropped, c.truncated, c.rejected, c.redacted, c.discarded, c.bytes} {
 		clear(list)
 	}
 	c.unmatched, c.malformed = 0, 0
@@ -62,6 +64,7 @@ func (c *counts) add(d *counts) {
 	addAll(c.dropped, d.dropped)
 	addAll(c.truncated, d.truncated)
 	addAll(c.rejected, d.rejected)
+	addAll(c.redacted, d.redacted)
 	addAll(c.discarded, d.discarded)
 	addAll(c.bytes, d.bytes)
 	c.unmatched += d.unmatched
@@ -97,7 +100,7 @@ func (r *Router) Intake(input string) *Intake {
 // that discard.
 func (in *Intake) Stats() IntakeStats {
 	r := in.router
-	out := IntakeStats{Dropped: map[string]uint64{}, Discarded: map[string]uint64{}, Truncated: map[string]uint64{}, Rejected: map[string]uint64{},
+	out := IntakeStats{Dropped: map[string]uint64{}, Discarded: map[string]uint64{}, Truncated: map[string]uint64{}, Redacted: map[string]uint64{}, Rejected: map[string]uint64{},
 		Routes: make(map[string]uint64, len(r.routes))}
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -106,6 +109,7 @@ func (in *Intake) Stats() IntakeStats {
 		out.Dropped[name] += c.dropped[i]
 		out.Truncated[name] += c.truncated[i]
 		out.Rejected[name] += c.rejected[i]
+		out.Redacted[name] += c.redacted[i]
 	}
 	for i := range r.routes {
 		out.Routed += c.routed[i]

@@ -29,7 +29,7 @@ func (s *scratch) apply(steps []planStep, rec []byte) ([]byte, fate) {
 				continue
 			}
 		}
-		out, verdict := st.action.Apply(s.records[turn][:0], rec)
+		out, verdict := st.action.Apply(s.records[turn][:0], rec, &s.scope)
 		s.records[turn] = out
 		switch verdict {
 		case process.Dropped:
@@ -39,6 +39,8 @@ func (s *scratch) apply(steps []planStep, rec []byte) ([]byte, fate) {
 			continue
 		case process.Truncated:
 			s.counts.truncated[st.id]++
+		case process.Redacted:
+			s.counts.redacted[st.id]++
 		case process.Changed:
 		default:
 			continue
@@ -55,6 +57,7 @@ func (s *scratch) process(p *plan, c *record.Chunk) {
 	s.part = *c
 	in := &s.part
 	s.view.Use(s.router.table, p.stepNeeds, c.Attrs)
+	s.scope.Begin()
 	it := record.Iterate(in)
 	seen, kept := 0, 0
 	at, from := 0, 0 // end of what was read; of what was written or given up
@@ -64,6 +67,7 @@ func (s *scratch) process(p *plan, c *record.Chunk) {
 		ev := it.Event()
 		start := at
 		at += len(ev.Raw)
+		s.scope.Event = ev
 		rec, f := s.apply(p.steps, ev.Record)
 		if f.changed || f.dropped {
 			if !copying {

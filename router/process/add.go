@@ -25,7 +25,7 @@ func newAdd(fields []config.Field) *add {
 	return a
 }
 
-func (a *add) Apply(dst, rec []byte) ([]byte, Verdict) {
+func (a *add) Apply(dst, rec []byte, _ *Scope) ([]byte, Verdict) {
 	p, ok := pairsOf(rec)
 	if !ok {
 		return dst, Same

@@ -17,7 +17,7 @@ type parseJSON struct {
 	keep bool
 }
 
-func (a parseJSON) Apply(dst, rec []byte) ([]byte, Verdict) {
+func (a parseJSON) Apply(dst, rec []byte, _ *Scope) ([]byte, Verdict) {
 	source, ok := find(rec, a.key)
 	if !ok {
 		return dst, Same

@@ -1,7 +1,7 @@
 // Package process holds the actions of processors: each takes the record of one event and gives at most one back.
 //
-// Actions are stateless and immutable. They take and give a record in msgpack and never decode more of it than they
-// change.
+// Actions take and give a record in msgpack and never decode more of it than they change. They are immutable but for
+// what sample and throttle count, and may be used concurrently.
 package process
 
 import (
@@ -19,14 +19,15 @@ const (
 	Same      Verdict = iota // the record stays as it is
 	Changed                  // the result takes its place
 	Truncated                // Changed, and text was cut off
+	Redacted                 // Changed, and text was replaced
 	Dropped                  // the event ends here
 	TooLarge                 // the record stays, and becomes a dead letter where it is routed to
 )
 
-// An Action appends what becomes of rec to dst, when the verdict is Changed or Truncated; otherwise it gives dst back.
-// dst and rec don't overlap.
+// An Action appends what becomes of rec to dst, when the verdict is Changed, Truncated or Redacted; otherwise it gives
+// dst back. dst and rec don't overlap.
 type Action interface {
-	Apply(dst, rec []byte) ([]byte, Verdict)
+	Apply(dst, rec []byte, s *Scope) ([]byte, Verdict)
 }
 
 // New returns the action of a processor.
@@ -46,7 +47,7 @@ func New(p *config.Processor) (Action, error) {
 
 type drop struct{}
 
-func (drop) Apply(dst, _ []byte) ([]byte, Verdict) { return dst, Dropped }
+func (drop) Apply(dst, _ []byte, _ *Scope) ([]byte, Verdict) { return dst, Dropped }
 
 // A pair is one key and its value inside a record.
 type pair struct {

@@ -34,7 +34,7 @@ func apply(t *testing.T, p config.Processor, in []byte) ([]byte, Verdict) {
 		t.Fatal(err)
 	}
 	before := bytes.Clone(in)
-	out, v := a.Apply([]byte("before"), in)
+	out, v := a.Apply([]byte("before"), in, &Scope{})
 	if !bytes.Equal(before, in) {
 		t.Errorf("the record was changed in place")
 	}

@@ -34,7 +34,7 @@ func newSizeGuard(c *config.SizeGuard) (*sizeGuard, error) {
 	return g, nil
 }
 
-func (g *sizeGuard) Apply(dst, rec []byte) ([]byte, Verdict) {
+func (g *sizeGuard) Apply(dst, rec []byte, _ *Scope) ([]byte, Verdict) {
 	if len(rec) <= g.max {
 		return dst, Same
 	}
