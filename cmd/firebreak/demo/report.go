@@ -1,0 +1,121 @@
+package demo
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+var resultColumns = []column{{"RECEIVED", 9, true}, {"lines", 8, false}, {"lost", 5, false}, {"twice", 5, false}, {"disorder", 8, false},
+	{"longest pause", 13, false}, {"lines/s before, in outage", 25, false}}
+
+// report is the end of the story for people.
+func (s *Summary) report(st style) string {
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
+	p("\nWhat the aggregators received, by the numbers in the lines:\n\n  %s\n", st.head(resultColumns, textWidth-2))
+	for _, a := range s.Aggregators {
+		rates := fmt.Sprintf("%s, %s", number(uint64(a.RateBefore+0.5)), number(uint64(a.RateOutage+0.5)))
+		p("  %s\n", st.row(resultColumns, textWidth-2, cell{a.Kind, plainText}, cell{number(a.Received), plainText}, bad(a.Lost), cell{number(a.Duplicates), plainText},
+			bad(a.OutOfOrder), cell{short(seconds(a.LongestPause)), plainText}, cell{rates, plainText}))
+	}
+	p("\n")
+	item := func(text string) {
+		for i, line := range wrap(text, textWidth-4, 0) {
+			p("%s%s\n", [...]string{"  - ", "    "}[min(i, 1)], line)
+		}
+	}
+	item(s.others())
+	item(s.containers())
+	item(s.victim())
+	item(s.ledger())
+	p("\n")
+	if s.Held {
+		p("%s\n", st.paint(green, "The promise held: one aggregator died, and nothing else noticed."))
+	} else {
+		p("%s\n", st.paint(red, "The promise did not hold:"))
+		for _, problem := range s.Problems {
+			item(problem)
+		}
+	}
+	if s.Directory != "" {
+		p("\nKept: %s (firebreak.yaml, router.log, data)\n", s.Directory)
+	}
+	p(`
+Next:
+  firebreak run        the router on 127.0.0.1:24224, without configuration;
+                       then, in another terminal:
+  docker run --rm --name hello --log-driver=fluentd \
+    --log-opt fluentd-address=127.0.0.1:24224 busybox echo "hello, firebreak"
+`)
+	return b.String()
+}
+
+func (s *Summary) others() string {
+	var names, behind []string
+	pause := 0.0
+	for _, a := range s.Aggregators {
+		if a.Kind == s.Killed {
+			continue
+		}
+		names = append(names, a.Kind)
+		behind = append(behind, fmt.Sprintf("%s of %s lines/s", number(uint64(a.RateOutage+0.5)), number(uint64(a.SentOutage+0.5))))
+		pause = max(pause, a.LongestPause)
+	}
+	return fmt.Sprintf("%s, while %s was dead for %.1f s: received %s that were sent; longest pause %s in all.",
+		strings.Join(names, " and "), s.Killed, s.BackAt-s.KilledAt, strings.Join(behind, " and "), short(seconds(pause)))
+}
+
+func (s *Summary) containers() string {
+	sent, failures, slowest := uint64(0), uint64(0), 0.0
+	var late []string
+	for _, c := range s.Containers {
+		sent += c.Sent
+		failures += c.Failed
+		slowest = max(slowest, c.LongestSend)
+		if c.InOutage {
+			late = append(late, fmt.Sprintf("%s, started in the outage, was connected after %s.", c.Name, short(seconds(c.Connect))))
+		}
+	}
+	text := fmt.Sprintf("containers: %s lines sent, %s sends failed, the longest took %s.", number(sent), number(failures), short(seconds(slowest)))
+	return strings.Join(slices.Insert(late, 0, text), " ")
+}
+
+func (s *Summary) victim() string {
+	for _, a := range s.Aggregators {
+		if a.Kind != s.Killed {
+			continue
+		}
+		end := "It did not catch up"
+		if s.CaughtUpAt > 0 {
+			end = fmt.Sprintf("It had caught up %s after its return", short(seconds(s.CaughtUpAt-s.BackAt)))
+		}
+		order := "in order"
+		if a.OutOfOrder > 0 {
+			order = number(a.OutOfOrder) + " out of order"
+		}
+		return fmt.Sprintf("%s: %s lines waited on disk and arrived late, %s lost, %s, %s twice. %s.", a.Kind, number(a.Late), number(a.LateLost), order, number(a.Duplicates), end)
+	}
+	return ""
+}
+
+func (s *Summary) ledger() string {
+	var t Aggregator
+	for _, a := range s.Aggregators {
+		t.Offered += a.Offered
+		t.Delivered += a.Delivered
+		t.DeadLettered += a.DeadLettered
+		t.Shed += a.Shed
+		t.Moved += a.Moved
+		t.Buffered += a.Buffered
+	}
+	text := fmt.Sprintf("the router's ledger: offered %s = delivered %s + dead letters %s + shed %s + buffered %s", number(t.Offered), number(t.Delivered),
+		number(t.DeadLettered), number(t.Shed), number(t.Buffered))
+	if t.Moved > 0 {
+		text += " + moved " + number(t.Moved)
+	}
+	return text + "."
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
