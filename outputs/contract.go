@@ -91,7 +91,9 @@ type Rendered struct {
 }
 
 // An Explainer is an output whose options depend on events: it renders each of them as a Send now would.
-type Explainer interface{ Explain(e record.Event) []Rendered }
+type Explainer interface {
+	Explain(e record.Event) []Rendered
+}
 
 // A Finding says what a live check saw of one target, such as a server. Err nil: it works.
 type Finding struct {
@@ -102,7 +104,13 @@ type Finding struct {
 
 // A Checker is an output that can reach out to its other side without sending events: it resolves, connects,
 // authenticates. It is called before the first Send, or beside it.
-type Checker interface{ Check(ctx context.Context) []Finding }
+type Checker interface {
+	Check(ctx context.Context) []Finding
+}
+
+// A Verifier is an output that needs something of this host which may be missing now and be there later, such as a file
+// with a certificate. Verify says what is wrong now: a Send would be held for that reason. It makes no connection.
+type Verifier interface{ Verify() error }
 
 // Class says how a destination treats an error of Send.
 type Class uint8

@@ -88,8 +88,8 @@ func (c *Client) Source(report func(error)) *Source {
 	return s
 }
 
-// Config returns the configuration for the next connection; it must not be changed, only cloned. It fails only when
-// the files could never be read.
+// Config returns the configuration for the next connection; it must not be changed, only cloned. It fails only while
+// the files could never be read; the error names the file.
 func (s *Source) Config() (*tls.Config, error) { return s.w.get() }
 
 func (s *Source) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -131,15 +131,13 @@ func (s *Server) Check(r *config.Report) {
 	checkPool("client_ca_file", s.ClientCAFile, r)
 }
 
-// Check reports files that can't be read or don't belong together, with keys relative to this block.
+// Check reports options that don't go together, with keys relative to this block. The files are not looked at: they may
+// come later, and one destination's file must not keep a router from starting. [Source.Config] says what is wrong.
 func (c *Client) Check(r *config.Report) {
-	checkPool("ca_file", c.CAFile, r)
 	switch {
-	case c.CertFile != "" && c.KeyFile != "":
-		checkPair(c.CertFile, c.KeyFile, r)
-	case c.CertFile != "":
+	case c.CertFile != "" && c.KeyFile == "":
 		r.Problem("cert_file", "cert_file is set without key_file", "a client certificate needs its private key: set key_file")
-	case c.KeyFile != "":
+	case c.KeyFile != "" && c.CertFile == "":
 		r.Problem("key_file", "key_file is set without cert_file", "a private key needs its certificate: set cert_file")
 	}
 	if c.InsecureSkipVerify && c.CAFile != "" {

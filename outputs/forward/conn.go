@@ -89,9 +89,9 @@ func (o *output) dial(ctx context.Context, s *server) (*conn, error) {
 // prepare does TLS and the shared-key handshake.
 func (o *output) prepare(ctx context.Context, c *conn) error {
 	if o.tls != nil {
-		conf, err := o.tls.Config()
+		conf, err := o.tlsConfig()
 		if err != nil {
-			return &outputs.Error{Class: outputs.Held, Err: err, Hint: "check the files under tls"}
+			return err
 		}
 		if conf.ServerName == "" {
 			conf = conf.Clone()
@@ -111,6 +111,24 @@ func (o *output) prepare(ctx context.Context, c *conn) error {
 		return nil
 	}
 	return o.shakeHands(c)
+}
+
+// tlsConfig reads the files when they have changed, or could not be read before.
+func (o *output) tlsConfig() (*tls.Config, error) {
+	conf, err := o.tls.Config()
+	if err != nil {
+		return nil, &outputs.Error{Class: outputs.Held, Err: err, Hint: "the files under tls must be there, readable by the router, and belong together; they are read again at each attempt"}
+	}
+	return conf, nil
+}
+
+// Verify implements outputs.Verifier: it reads the TLS files.
+func (o *output) Verify() error {
+	if o.tls == nil {
+		return nil
+	}
+	_, err := o.tlsConfig()
+	return err
 }
 
 // shakeHands proves both sides to each other. What the server sends behind its verdict stays for the reader.

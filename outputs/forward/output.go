@@ -48,6 +48,10 @@ func (o *output) Shape() outputs.Shape {
 var (
 	_ outputs.Reporter = (*output)(nil)
 	_ outputs.Prober   = (*output)(nil)
+
+	_ outputs.Checker   = (*output)(nil)
+	_ outputs.Explainer = (*output)(nil)
+	_ outputs.Verifier  = (*output)(nil)
 )
 
 // Status returns a []ServerStatus, in the order of the configuration.
