@@ -162,16 +162,23 @@ func (o *output) result(b outputs.Batch, rel string, err error) outputs.Result {
 	if err == nil {
 		return outputs.Result{}
 	}
-	path := filepath.Join(o.dir.base, rel)
-	if pe, ok := err.(*fs.PathError); ok && pe.Path == path {
-		err = pe.Err // the path is said once
-	}
-	e := &outputs.Error{Err: fmt.Errorf("write %q: %w", path, err)}
+	e := explain(filepath.Join(o.dir.base, rel), err)
 	switch {
 	case errors.Is(err, errTooMany):
 		return dead(b, reasonTooMany, e)
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return dead(b, reasonPath, e)
+	}
+	return outputs.Result{Err: e}
+}
+
+// explain gives an error of writing to path its class and a hint.
+func explain(path string, err error) *outputs.Error {
+	if pe, ok := err.(*fs.PathError); ok && pe.Path == path {
+		err = pe.Err // the path is said once
+	}
+	e := &outputs.Error{Err: fmt.Errorf("write %q: %w", path, err)}
+	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		e.Hint = "free space on the volume, or lower rotate.max_bytes or rotate.keep"
 	case errors.Is(err, errLocked):
@@ -183,7 +190,7 @@ func (o *output) result(b outputs.Batch, rel string, err error) outputs.Result {
 	case errors.Is(err, syscall.ENOTDIR):
 		e.Class, e.Hint = outputs.Held, "a file stands where a directory should"
 	}
-	return outputs.Result{Err: e}
+	return e
 }
 
 func dead(b outputs.Batch, reason string, err error) outputs.Result {

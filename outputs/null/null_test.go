@@ -18,6 +18,9 @@ func TestEverythingIsDelivered(t *testing.T) {
 	if res.Err != nil || res.Retry != nil || res.Dead != nil {
 		t.Errorf("Send = %+v, want everything delivered", res)
 	}
+	if f := out.(outputs.Checker).Check(t.Context()); len(f) != 1 || f[0].Err != nil || f[0].Note == "" {
+		t.Errorf("check: %+v", f)
+	}
 	if err := out.Close(t.Context()); err != nil {
 		t.Error(err)
 	}

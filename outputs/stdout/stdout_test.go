@@ -169,3 +169,14 @@ func TestClosedStandardOutputDoesNotEndTheProcess(t *testing.T) {
 		t.Errorf("%v, stderr %q; want a process that lives on", err, stderr.String())
 	}
 }
+
+func TestCheckWritesNothing(t *testing.T) {
+	out, err := Kind().Options().Open(outputs.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close(t.Context())
+	if f := out.(outputs.Checker).Check(t.Context()); len(f) != 1 || f[0].Err != nil || f[0].Note == "" {
+		t.Errorf("check: %+v", f)
+	}
+}
