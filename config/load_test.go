@@ -19,6 +19,9 @@ func load(t *testing.T, src string) *Config {
 	if err != nil {
 		t.Fatalf("Load: %v", err)
 	}
+	if err := validate(t, src); err != nil {
+		t.Errorf("the schema doesn't allow what the parser accepts: %v\n%s", err, src)
+	}
 	return cfg
 }
 
@@ -60,10 +63,7 @@ func TestGoodConfigurationsLoadWithoutWarning(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cfg, err := Load(file, src, testKinds, testEnv)
-			if err != nil {
-				t.Fatal(err)
-			}
+			cfg := load(t, string(src))
 			for _, w := range cfg.Warnings {
 				t.Errorf("warning: %v", w)
 			}
@@ -78,9 +78,13 @@ func TestOddConfigurationsLoadWithAWarning(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			cfg, err := Load(filepath.Base(file), []byte(readFile(t, file)), testKinds, testEnv)
+			src := readFile(t, file)
+			cfg, err := Load(filepath.Base(file), []byte(src), testKinds, testEnv)
 			if err != nil {
 				t.Fatal(err)
+			}
+			if err := validate(t, src); err != nil {
+				t.Errorf("the schema doesn't allow it: %v", err)
 			}
 			var got strings.Builder
 			for _, w := range cfg.Warnings {
