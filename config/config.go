@@ -149,12 +149,17 @@ type Processor struct {
 	Pos   Pos
 
 	Add       []Field    // add: {key: value}: sets top-level keys of the record
+	Rename    []Field    // rename: {old: new}: moves values to other keys, in this order
+	Remove    []string   // remove: [key, a.b, debug_*]
 	ParseJSON *ParseJSON // parse_json: log, or {key: log, keep: false}
+	Redact    *Redact    // redact: [email], or {patterns: [email], keys: [log], with: "[redacted]"}
+	Sample    *Sample    // sample: 10%, or {keep: 10%, by: "${record.trace_id}"}
+	Throttle  *Throttle  // throttle: {rate: 100, per: 1s}
 	Drop      bool       // drop: true
 	SizeGuard *SizeGuard // size_guard: {max_bytes: 256KiB, action: truncate}
 }
 
-// Field is a key of the record and the text to set it to.
+// Field is a key of the record and the text to set it to, or its new name.
 type Field struct{ Key, Value string }
 
 // ParseJSON merges the JSON object in a text field into the record, and removes the text unless Keep is set. The json

@@ -36,6 +36,9 @@ func Describe(kinds Kinds) []Option {
 	}
 	d.kind = ""
 	d.walk("processors[].parse_json", reflect.TypeFor[ParseJSON]())
+	d.walk("processors[].redact", reflect.TypeFor[Redact]())
+	d.walk("processors[].sample", reflect.TypeFor[Sample]())
+	d.walk("processors[].throttle", reflect.TypeFor[Throttle]())
 	d.walk("processors[].size_guard", reflect.TypeFor[SizeGuard]())
 	return d.out
 }

@@ -8,7 +8,7 @@ import (
 )
 
 var (
-	actions       = []string{"add", "parse_json", "drop", "size_guard"}
+	actions       = []string{"add", "rename", "remove", "parse_json", "redact", "sample", "throttle", "drop", "size_guard"}
 	processorKeys = append([]string{"name", "match"}, actions...)
 )
 
@@ -28,14 +28,14 @@ func (l *loader) processors(n *node, path, route, lineKey string) []Processor {
 			l.problem(item.pos, fmt.Sprintf("%s: expected a mapping with one of %s, found %s", at, strings.Join(actions, ", "), item.found()), "")
 			continue
 		}
-		p := l.processor(item, at, lineKey)
+		p := l.processor(item, at, route, lineKey)
 		l.nameProcessor(&p, item, at, route, i)
 		out = append(out, p)
 	}
 	return out
 }
 
-func (l *loader) processor(n *node, path, lineKey string) Processor {
+func (l *loader) processor(n *node, path, route, lineKey string) Processor {
 	p := Processor{Pos: n.pos, Match: l.match(n.get("match"), path+".match", lineKey)}
 	var found []string
 	unknown := false
@@ -53,6 +53,25 @@ func (l *loader) processor(n *node, path, lineKey string) Processor {
 		switch kv.key {
 		case "add":
 			p.Add = l.add(kv.value, at)
+		case "rename":
+			p.Rename = l.rename(kv.value, at)
+		case "remove":
+			p.Remove = l.remove(kv.value, at)
+		case "redact":
+			p.Redact = new(Redact)
+			value := kv.value
+			if value.kind == sequenceNode {
+				value = &node{kind: mappingNode, pos: value.pos, pairs: []pair{{key: "patterns", keyPos: kv.keyPos, value: value}}}
+			}
+			l.action(value, p.Redact, at)
+		case "sample":
+			p.Sample = new(Sample)
+			l.action(kv.value, p.Sample, at)
+			l.checkType(kv.value, p.Sample.By, route, at)
+		case "throttle":
+			p.Throttle = new(Throttle)
+			l.action(kv.value, p.Throttle, at)
+			l.checkType(kv.value, p.Throttle.By, route, at)
 		case "drop":
 			p.Drop = kv.value.kind == scalarNode && kv.value.plain && kv.value.text == "true"
 			if !p.Drop {
@@ -103,6 +122,73 @@ func (l *loader) add(n *node, path string) []Field {
 	return out
 }
 
+// rename reads old and new names, in the order of the file.
+func (l *loader) rename(n *node, path string) []Field {
+	if n.kind != mappingNode || len(n.pairs) == 0 {
+		l.problem(n.pos, fmt.Sprintf("%s: expected keys and their new names, such as { msg: log }, found %s", path, n.found()), "")
+		return nil
+	}
+	if len(n.pairs) > maxPaths {
+		l.problem(n.pos, fmt.Sprintf("%s: %d keys are more than the bound of %d", path, len(n.pairs), maxPaths), "")
+		return nil
+	}
+	var out []Field
+	for _, p := range n.pairs {
+		at := join(path, p.key)
+		if p.value.kind == nullNode {
+			l.problem(p.keyPos, at+" has no new name", "to take a key away write remove: ["+p.key+"]")
+			continue
+		}
+		to, ok := l.plainText(p.value, at)
+		if !ok {
+			continue
+		}
+		checkPath(l.reportAt(p.keyPos), "", path, p.key, false)
+		checkPath(l.reportAt(p.value.pos), "", at, to, false)
+		if to == p.key {
+			l.problem(p.value.pos, at+" is called so already", "")
+		}
+		out = append(out, Field{Key: p.key, Value: to})
+	}
+	return out
+}
+
+// remove reads a list of keys, or a single one.
+func (l *loader) remove(n *node, path string) []string {
+	items := n.items
+	if n.kind == scalarNode {
+		items = []*node{n}
+	}
+	if len(items) == 0 {
+		l.problem(n.pos, fmt.Sprintf("%s: expected keys such as [password, \"http.headers.authorization\", \"debug_*\"], found %s", path, n.found()), "")
+		return nil
+	}
+	if len(items) > maxPaths {
+		l.problem(n.pos, fmt.Sprintf("%s: %d keys are more than the bound of %d", path, len(items), maxPaths), "")
+		return nil
+	}
+	var out []string
+	for _, item := range items {
+		if text, ok := l.plainText(item, path); ok {
+			checkPath(l.reportAt(item.pos), "", path, text, true)
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// reportAt returns a report whose problems all stand at one place.
+func (l *loader) reportAt(pos Pos) *Report {
+	return &Report{add: func(_, message, hint string) { l.problem(pos, l.hide(message), l.hide(hint)) }}
+}
+
+// checkType reports a key with the type of events that have none yet.
+func (l *loader) checkType(n *node, by, route, path string) {
+	if route == "" && strings.Contains(strings.ReplaceAll(by, "$${", ""), "${type") {
+		l.problem(n.locate("by"), path+".by: events have no type before the routes", "put the processor into a route, or write ${tag}")
+	}
+}
+
 // nameProcessor gives a processor the name that its counters have.
 func (l *loader) nameProcessor(p *Processor, n *node, path, route string, index int) {
 	pos := n.pos
@@ -128,6 +214,16 @@ func (l *loader) nameProcessor(p *Processor, n *node, path, route string, index 
 
 func actionOf(p *Processor) string {
 	switch {
+	case p.Rename != nil:
+		return "rename"
+	case p.Remove != nil:
+		return "remove"
+	case p.Redact != nil:
+		return "redact"
+	case p.Sample != nil:
+		return "sample"
+	case p.Throttle != nil:
+		return "throttle"
 	case p.ParseJSON != nil:
 		return "parse_json"
 	case p.Drop:
