@@ -1,12 +1,13 @@
 package router
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 
 	"github.com/firebreak/firebreak/config"
 	"github.com/firebreak/firebreak/record"
@@ -189,8 +190,14 @@ b gets copy {"env":"p","msg":"%[1]s"} [too_large]
 `, long))
 }
 
+// fatal is a test of the standard library or of rapid.
+type fatal interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
 // checkSaid holds explanations against what Accept did with the same events.
-func checkSaid(t *rapid.T, said []Explanation, sinks map[string]*memory, done IntakeStats) {
+func checkSaid(t fatal, said []Explanation, sinks map[string]*memory, done IntakeStats) {
 	t.Helper()
 	fates, types := map[string]uint64{}, map[string]uint64{}
 	gets := map[string][]got{}
@@ -243,10 +250,121 @@ func checkSaid(t *rapid.T, said []Explanation, sinks map[string]*memory, done In
 	}
 }
 
-func checkReasons(t *rapid.T, list []Effect) {
+func checkReasons(t fatal, list []Effect) {
 	for _, e := range list {
 		if e.Matched != (e.Why == "") || !e.Matched && e.Because+e.Effect != "" || e.Matched && e.Effect == "" {
 			t.Fatalf("processor %+v", e)
 		}
 	}
+}
+
+func TestExplainChangesNothing(t *testing.T) {
+	r, sinks := newRouter(t, []config.Processor{{Name: "drop", Match: lineIs("drop"), Drop: true}},
+		[]config.Route{{Name: "a", Match: when("tag", "", glob("t")), To: []string{"a"}}}, "a")
+	c := chunkOf("t", line("x"), line("drop"))
+	before := string(c.Data)
+	for range 3 {
+		if n := len(r.Explain(c)); n != 2 {
+			t.Errorf("%d explanations, want 2", n)
+		}
+	}
+	if string(c.Data) != before || c.Route != "" {
+		t.Error("the chunk was changed")
+	}
+	if n := len(r.plans.young) + len(r.plans.byKnown); n != 0 {
+		t.Errorf("%d plans are remembered", n)
+	}
+	s := r.Intake("in").Stats()
+	if s.Routed+sum(s.Dropped)+sum(s.Discarded)+sum(r.Stats().Bytes) != 0 || sinks["a"].appends != 0 {
+		t.Errorf("stats = %+v, %d appends", s, sinks["a"].appends)
+	}
+}
+
+func TestExplainEndsAtWhatIsMalformed(t *testing.T) {
+	r, _ := newRouter(t, nil, []config.Route{{Name: "a", To: []string{"a"}}}, "a")
+	c := chunkOf("t", line("x"), line("y"))
+	c.Data = c.Data[:len(c.Data)-1]
+	if n := len(r.Explain(c)); n != 1 {
+		t.Errorf("%d explanations, want 1", n)
+	}
+	if n := len(r.Explain(record.Chunk{Tag: "t"})); n != 0 {
+		t.Errorf("%d explanations of nothing", n)
+	}
+}
+
+func TestExplainKeepsTheEventsOfAChunkApart(t *testing.T) {
+	r, sinks := newRouter(t, []config.Processor{parse("log", false)},
+		[]config.Route{{Name: "a", To: []string{"a", "b"}, Processors: []config.Processor{{Name: "add", Add: addTo("env", "prod")}}}}, "a", "b")
+	c := dockerChunk(jsonLine)
+	said := r.Explain(c)
+	accept(t, r, c)
+	for i, e := range said {
+		for _, d := range e.Deliveries {
+			if string(d.Event.Data) != sinks[d.Destination].events[i].raw {
+				t.Fatalf("event %d: %s is said to get % x", i, d.Destination, d.Event.Data)
+			}
+		}
+		if len(e.Deliveries) != 2 {
+			t.Fatalf("event %d: %d deliveries", i, len(e.Deliveries))
+		}
+	}
+}
+
+// TestExplainAsJSON is what a command line or another tool reads.
+func TestExplainAsJSON(t *testing.T) {
+	r, _ := newRouter(t, []config.Processor{{Name: "p", Match: lineIs("y"), Drop: true}},
+		[]config.Route{{Name: "a", To: []string{"x"}, Processors: []config.Processor{{Name: "own", Match: lineIs("y"), Drop: true}}}}, "x")
+	got, err := json.Marshal(r.Explain(chunkOf("t", line("x")))[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	why := `"why":"line \"x\" does not match /y/"`
+	want := `{"tag":"t","time":` + string(mustJSON(t, time.Unix(1700000000, 0))) + `,"processors":[{"name":"p","matched":false,` + why + `}],` +
+		`"routes":[{"name":"a","matched":true,"continue":false,"discard":false,"to":["x"],"processors":[{"name":"own","matched":false,` + why + `}]}],` +
+		`"fate":"routed","type":"a","deliveries":[{"destination":"x","route":"a"}]}`
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func mustJSON(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// FuzzExplain feeds chunks of any bytes: what is said has to come true.
+func FuzzExplain(f *testing.F) {
+	f.Add(chunkOf("", line(`{"a":"\u001b","status":503}`), rec{{"message", "x"}, {"env", nil}}, rec{}).Data, "app", 3)
+	f.Add([]byte{0x92, 0xce, 0, 0, 0, 1, 0x81, 0xa3, 'l', 'o', 'g', 0xc4, 2, '{', '}'}, "\x00", 1)
+	f.Add([]byte{0x92, 0xce, 0, 0, 0, 1, 0xdf, 0xff, 0xff, 0xff, 0xff}, "t", 2)
+	processors := []config.Processor{
+		{Name: "cut", SizeGuard: &config.SizeGuard{MaxBytes: 64, Action: "truncate", Key: "log", Marker: "#"}}, parse("log", false),
+		{Name: "drop", Match: when("json", "level", glob("d*")), Drop: true}, {Name: "guard", SizeGuard: &config.SizeGuard{MaxBytes: 100, Action: "dead_letter"}},
+	}
+	routes := []config.Route{
+		{Name: "copy", Match: when("tag", "", glob("a*")), Continue: true, To: []string{"a"}, Processors: []config.Processor{{Name: "own", Match: when("record", "a", config.Pattern{Kind: config.Present}), Drop: true}}},
+		{Name: "error", Match: &config.Match{Any: []*config.Match{when("source", "", glob("stderr")), when("json", "status", compare(">=", 500))}}, To: []string{"a", "b"}},
+		{Name: "gone", Match: &config.Match{Not: []*config.Match{lineIs("x"), when("record", "env", glob("*"))}}, Discard: true},
+		{Name: "rest", Match: when("container", "", glob("*")), To: []string{"b"}, Processors: []config.Processor{{Name: "env", Add: addTo("env", "prod")}}},
+	}
+	f.Fuzz(func(t *testing.T, data []byte, tag string, events int) {
+		r, sinks := newRouter(t, processors, routes, "a", "b")
+		c := record.Chunk{Tag: tag, Data: data, Events: min(events, 100)}
+		n := 0
+		for it := record.Iterate(&c); n < c.Events && it.Next(); n++ {
+		}
+		said := r.Explain(c)
+		if len(said) != n {
+			t.Fatalf("%d explanations of %d events", len(said), n)
+		}
+		if n < c.Events || n == 0 {
+			return // inputs give no such chunk
+		}
+		accept(t, r, c)
+		checkSaid(t, said, sinks, r.Intake("in").Stats())
+	})
 }
