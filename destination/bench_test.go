@@ -140,10 +140,10 @@ func BenchmarkWorker(b *testing.B) {
 			for i := range src.leases {
 				src.leases[i] = buffer.Lease{ID: buffer.ID{First: uint64(i * c.events), Events: c.events}, Chunk: parts[i%8]}
 			}
-			w := newWorker(benchDestination(nil, c.shape, 1), 0, src)
+			w := newWorker(benchDestination(nil, c.shape, 1).hire(ctx), 0, src)
 			b.ReportAllocs()
 			b.ResetTimer()
-			w.run(ctx)
+			w.run()
 		})
 	}
 }

@@ -5,15 +5,19 @@
 //	Append ─▶ buffer ─▶ dispatcher (only with several workers) ─▶ worker: group, encode, Send, settle
 //	                                                              │
 //	                                          gate: backoff, breaker, window after an outage
+//	                                          mover: to the fallback instead, at the buffer's bound or in an outage
+//	                                          limiter: max_rate
+//
+// A crew is the workers of one output; [Destination.Change] replaces it.
 //
 // A worker owns the leases that it has taken until every event of them is settled, so retries keep their order
 // without going back through the buffer.
 package destination
 
 import (
-	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,20 +61,27 @@ type DeadLetters interface {
 type Destination struct {
 	name  string
 	buf   buffer.Buffer
-	out   outputs.Output
-	shape outputs.Shape
 	dead  *cemetery
 	pool  *Pool
 	log   *zap.Logger
+	limit *limiter
+	mover *mover
 
-	workers int
-	blocks  bool
-	timeout time.Duration
-	gate    *gate
-
+	blocks   atomic.Bool
+	timeout  atomic.Int64  // deadline of one attempt, in nanoseconds
 	draining chan struct{} // closed: nothing lingers any more
 	drain    sync.Once
 	counts   counts
+
+	changed chan struct{} // a token says that the crew has to be replaced
+
+	mu        sync.Mutex // of what the next crew works with
+	workers   int
+	outlet    *outlet
+	gate      *gate
+	crews     []*crew   // those that are not gone yet
+	discarded []*outlet // those that are not closed yet
+	closed    bool
 }
 
 // New builds a destination. Nothing runs before Run.
@@ -78,20 +89,17 @@ func New(o Options) *Destination {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	r := &o.Retry
-	r.Initial, r.Max = cmp.Or(r.Initial, 500*time.Millisecond), cmp.Or(r.Max, 30*time.Second)
-	r.Timeout = cmp.Or(r.Timeout, time.Minute)
+	if o.Pool == nil {
+		o.Pool = NewPool()
+	}
+	s := o.settings()
 	d := &Destination{
-		name: o.Name, buf: o.Buffer, out: o.Output, shape: o.Output.Shape(), dead: newCemetery(o.Dead), pool: o.Pool, log: o.Log,
-		workers: min(max(o.Workers, 1), maxWorkers), blocks: o.Blocks, timeout: r.Timeout,
-		draining: make(chan struct{}),
+		name: o.Name, buf: o.Buffer, dead: newCemetery(o.Dead), pool: o.Pool, log: o.Log,
+		limit: newLimiter(), mover: newMover(o.Buffer, o.Log),
+		draining: make(chan struct{}), changed: make(chan struct{}, 1),
+		workers: s.Workers, outlet: newOutlet(s.Output), gate: newGate(s.Retry, o.Log),
 	}
-	d.shape.MaxBytes = cmp.Or(d.shape.MaxBytes, 1<<20)
-	if d.pool == nil {
-		d.pool = NewPool()
-	}
-	d.gate = newGate(*r, o.Log)
-	d.counts.began = make([]atomic.Int64, d.workers)
+	d.apply(s)
 	return d
 }
 
@@ -99,29 +107,11 @@ func New(o Options) *Destination {
 func (d *Destination) Name() string { return d.name }
 
 // Blocks reports whether Append may wait for room.
-func (d *Destination) Blocks() bool { return d.blocks }
+func (d *Destination) Blocks() bool { return d.blocks.Load() }
 
 // Append stores chunks for delivery; see [buffer.Buffer].
 func (d *Destination) Append(ctx context.Context, chunks []record.Chunk) error {
 	return d.buf.Append(ctx, chunks)
-}
-
-// Run delivers until ctx ends or the buffer is closed. Requests in flight end with ctx; what they did not deliver
-// stays in the buffer. Run returns when they have returned: an output that doesn't obey its context keeps it waiting,
-// because what it was given is borrowed. Who can't wait leaves it alone, and loses nothing but time.
-func (d *Destination) Run(ctx context.Context) {
-	if d.workers == 1 {
-		newWorker(d, 0, d.buf).run(ctx)
-		return
-	}
-	shards := newShards(d.buf, d.workers, d.shape.MaxBytes)
-	var wg sync.WaitGroup
-	for i, s := range shards.list {
-		wg.Go(func() { newWorker(d, i, s).run(ctx) })
-	}
-	shards.run(ctx)
-	wg.Wait()
-	shards.drain()
 }
 
 // Drain tells the workers not to linger: the router is going down.
@@ -130,8 +120,16 @@ func (d *Destination) Drain() { d.drain.Do(func() { close(d.draining) }) }
 // Close closes the buffer and the output. Run must have returned.
 func (d *Destination) Close(ctx context.Context) error {
 	err := d.buf.Close(ctx)
-	if e := d.out.Close(ctx); err == nil {
+	d.mu.Lock()
+	d.closed = true
+	d.outlet.retire(ctx, nil)
+	last, others := d.outlet, slices.Clone(d.discarded)
+	d.mu.Unlock()
+	if e := last.wait(ctx); err == nil {
 		err = e
+	}
+	for _, o := range others {
+		_ = o.wait(ctx) // its error was logged
 	}
 	if err != nil {
 		return fmt.Errorf("close destination %q: %w", d.name, err)

@@ -1,7 +1,6 @@
 package destination
 
 import (
-	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -42,6 +41,7 @@ type gate struct {
 	mu       sync.Mutex
 	state    breakerState
 	since    time.Time
+	broken   time.Time     // when it was closed last, while it isn't
 	failures int           // in a row
 	epoch    uint64        // grows with each failure: an attempt that began before the last one tells nothing new
 	until    time.Time     // no attempt before
@@ -63,30 +63,21 @@ func newGate(r Retry, log *zap.Logger) *gate {
 	return &gate{retry: r, log: log, since: time.Now(), changed: make(chan struct{})}
 }
 
-// enter waits until an attempt is allowed. While the window is limited, the attempt gets at most want chunks of it.
-func (g *gate) enter(ctx context.Context, want int) (pass, error) {
-	var timer *time.Timer
-	for {
-		p, wait, changed := g.tryEnter(want)
-		if changed == nil {
-			return p, nil
-		}
-		var over <-chan time.Time
-		if wait > 0 {
-			if timer == nil {
-				timer = time.NewTimer(wait)
-				defer timer.Stop()
-			} else {
-				timer.Reset(wait)
-			}
-			over = timer.C
-		}
-		select {
-		case <-over:
-		case <-changed:
-		case <-ctx.Done():
-			return pass{}, ctx.Err()
-		}
+// configure changes how failures are repeated, from the next one on.
+func (g *gate) configure(r Retry) {
+	g.mu.Lock()
+	g.retry = r
+	g.mu.Unlock()
+}
+
+// heir returns a gate that knows the same but that nobody has entered: attempts of a crew that hangs must not keep the
+// next one out.
+func (g *gate) heir() *gate {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return &gate{
+		retry: g.retry, log: g.log, state: g.state, since: g.since, broken: g.broken, failures: g.failures, until: g.until,
+		window: g.window, last: g.last, changed: make(chan struct{}),
 	}
 }
 
@@ -105,8 +96,7 @@ func (g *gate) tryEnter(want int) (pass, time.Duration, <-chan struct{}) {
 		if g.probing {
 			return pass{}, 0, g.changed
 		}
-		g.become(halfOpen)
-		g.probing, p.probe, p.n = true, true, 1
+		return g.probe(), 0, nil
 	case g.window > 0:
 		if p.n = min(g.window-g.inFlight, want); p.n <= 0 {
 			return pass{}, 0, g.changed
@@ -114,6 +104,52 @@ func (g *gate) tryEnter(want int) (pass, time.Duration, <-chan struct{}) {
 	}
 	g.inFlight += p.n
 	return p, 0, nil
+}
+
+// probe returns the pass of a probe; the caller holds mu.
+func (g *gate) probe() pass {
+	g.become(halfOpen)
+	g.probing = true
+	g.inFlight++
+	return pass{n: 1, probe: true, epoch: g.epoch}
+}
+
+// tryProbe returns a pass if it is time for a probe.
+func (g *gate) tryProbe() (pass, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state == closed || g.probing || time.Now().Before(g.until) {
+		return pass{}, false
+	}
+	return g.probe(), true
+}
+
+// stale reports whether an attempt that has not begun yet would not be allowed any more.
+func (g *gate) stale(p pass) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return p.epoch != g.epoch && !p.probe && (g.state != closed || time.Now().Before(g.until))
+}
+
+// brokenSince returns when the breaker was closed last, unless it is.
+func (g *gate) brokenSince() (time.Time, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.broken, g.state != closed
+}
+
+// cutOff ends an attempt that was cut off in favour of something else. That is no failure, but a probe isn't repeated
+// at once.
+func (g *gate) cutOff(p pass, e *outputs.Error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.end(p)
+	g.last = e
+	if p.probe {
+		g.become(open)
+		g.until = time.Now().Add(g.backoff())
+	}
+	g.wake()
 }
 
 // end takes a pass back; the caller holds mu. It reports whether the attempt began after the last failure.
@@ -223,6 +259,9 @@ func (g *gate) become(s breakerState) {
 	}
 	from := g.state
 	g.state, g.since = s, time.Now()
+	if from == closed {
+		g.broken = g.since
+	}
 	switch {
 	case s == open && from == closed:
 		g.log.Warn("destination fails: breaker open", zap.Error(g.last), zap.Int("failures", g.failures))

@@ -259,10 +259,10 @@ func TestOnlyTheProbeRepeatsWithoutAcknowledgements(t *testing.T) {
 // A probe of which something is taken proves a server alive, whatever it says about the rest.
 func TestAProbeThatIsPartlyTakenCloses(t *testing.T) {
 	g := newGate(Retry{Initial: time.Second, Max: time.Minute}, options(newFake(nil), nil, nil).Log)
-	p, _ := g.enter(context.Background(), 5)
+	p, _, _ := g.tryEnter(5)
 	g.failure(p, &outputs.Error{Class: outputs.Held, Err: errDown}, false, 5)
 	g.until = time.Time{}
-	p, _ = g.enter(context.Background(), 5)
+	p, _, _ = g.tryEnter(5)
 	g.failure(p, &outputs.Error{Err: errDown}, true, 1)
 	if g.state != closed || g.window != 1 || !g.until.After(time.Now()) {
 		t.Errorf("%v, window %d, next try in %v", g.state, g.window, time.Until(g.until))
@@ -272,13 +272,17 @@ func TestAProbeThatIsPartlyTakenCloses(t *testing.T) {
 func TestAProbeThatIsGivenBackIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(Retry{Initial: time.Second, Max: time.Minute}, options(newFake(nil), nil, nil).Log)
-		p, _ := g.enter(t.Context(), 5)
+		p, _, _ := g.tryEnter(5)
 		g.failure(p, &outputs.Error{Class: outputs.NoAck, Err: errDown}, false, 5)
 		time.Sleep(time.Minute)
-		p, _ = g.enter(t.Context(), 5)
+		p, _, _ = g.tryEnter(5)
 		got := make(chan pass)
 		go func() {
-			p, _ := g.enter(t.Context(), 5)
+			p, _, changed := g.tryEnter(5)
+			for changed != nil {
+				<-changed
+				p, _, changed = g.tryEnter(5)
+			}
 			got <- p
 		}()
 		synctest.Wait()
@@ -291,16 +295,15 @@ func TestAProbeThatIsGivenBackIsPassedOn(t *testing.T) {
 
 func TestAnOldAttemptSaysNothingNew(t *testing.T) {
 	g := newGate(Retry{Initial: time.Second, Max: time.Minute}, options(newFake(nil), nil, nil).Log)
-	ctx := context.Background()
-	old, _ := g.enter(ctx, 5)
-	now, _ := g.enter(ctx, 5)
+	old, _, _ := g.tryEnter(5)
+	now, _, _ := g.tryEnter(5)
 	g.failure(now, &outputs.Error{Class: outputs.NoAck, Err: errDown}, false, 5)
 	g.success(old)
 	if g.state != open || g.last == nil {
 		t.Errorf("a success that began before the failure closed the breaker: %v", g.state)
 	}
 	g.until = time.Time{}
-	probe, _ := g.enter(ctx, 5)
+	probe, _, _ := g.tryEnter(5)
 	if !probe.probe || probe.n != 1 {
 		t.Fatalf("got pass %+v, want the probe", probe)
 	}

@@ -2,7 +2,6 @@ package destination
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -255,13 +254,13 @@ func (p *packer) release() {
 	p.part, p.same, p.bad = record.Chunk{}, nil, nil
 }
 
-// pack runs in the pool when it encodes, which is the costly part.
-func (d *Destination) pack(ctx context.Context, p *packer, list []*held, limit int) error {
-	if d.shape.Encode == nil {
-		return p.pack(list, limit)
+// packUp fills the packer; in the pool when it encodes, which is the costly part.
+func (w *worker) packUp(list []*held) error {
+	if w.c.shape.Encode == nil {
+		return w.pack.pack(list, w.suspect.limit)
 	}
 	var err error
-	if e := d.pool.Do(ctx, func() { err = p.pack(list, limit) }); e != nil {
+	if e := w.d.pool.Do(w.c.taking, func() { err = w.pack.pack(list, w.suspect.limit) }); e != nil {
 		return e
 	}
 	return err

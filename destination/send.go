@@ -14,8 +14,9 @@ import (
 
 var errNothing = errors.New("output delivered nothing and gave no reason")
 
-// send makes one request and settles its events. It returns the failure, if any, and whether some were settled.
-func (w *worker) send(ctx context.Context, p *parcel) (*outputs.Error, bool) {
+// send makes one request and settles its events. It returns the failure, if any, whether some were settled, and
+// whether the request was cut off to make room.
+func (w *worker) send(p *parcel) (failed *outputs.Error, some, cut bool) {
 	d := w.d
 	p.identify()
 	d.counts.requests.Add(1)
@@ -34,9 +35,11 @@ func (w *worker) send(ctx context.Context, p *parcel) (*outputs.Error, bool) {
 	}
 	w.began.Store(time.Now().UnixNano())
 	d.counts.inFlight.Add(1)
-	attempt, cancel := context.WithTimeout(ctx, d.timeout)
-	res := d.request(attempt, p)
+	attempt, flying := d.mover.depart(w.c.ctx, &w.flight)
+	attempt, cancel := context.WithTimeout(attempt, d.attemptTimeout())
+	res := w.request(attempt, p)
 	cancel()
+	cut = flying && d.mover.land(&w.flight)
 	d.counts.inFlight.Add(-1)
 	w.began.Store(0)
 
@@ -47,9 +50,9 @@ func (w *worker) send(ctx context.Context, p *parcel) (*outputs.Error, bool) {
 		}
 		d.counts.sent.Add(uint64(p.bytes))
 		w.suspect.passed(p)
-		return nil, true
+		return nil, true, false
 	}
-	some := w.settle(p, res, e != nil)
+	some = w.settle(p, res, e != nil)
 	if e == nil && !some {
 		e = &outputs.Error{Err: errNothing}
 	}
@@ -57,21 +60,25 @@ func (w *worker) send(ctx context.Context, p *parcel) (*outputs.Error, bool) {
 		if len(res.Retry) == 0 {
 			w.suspect.passed(p)
 		}
-		return nil, some
+		return nil, some, false
 	}
 	d.counts.failed.Add(1)
-	if ctx.Err() != nil {
-		return e, some // cut off by the shutdown
+	switch {
+	case cut:
+		return &outputs.Error{Err: errCut}, some, true
+	case w.c.ctx.Err() != nil: // cut off by the shutdown
+	case w.suspect.failed(w, p, e):
+		return nil, true, false // the server is well
 	}
-	if w.suspect.failed(ctx, w, p, e) {
-		return nil, true // the server is well
-	}
-	return e, some
+	return e, some, false
 }
+
+func (d *Destination) attemptTimeout() time.Duration { return time.Duration(d.timeout.Load()) }
 
 // request calls the output. Its panic is a failure of this destination, which must not reach another one: the events
 // are kept and tried again.
-func (d *Destination) request(ctx context.Context, p *parcel) (res outputs.Result) {
+func (w *worker) request(ctx context.Context, p *parcel) (res outputs.Result) {
+	d := w.d
 	defer func() {
 		if v := recover(); v != nil {
 			err := panicked(v)
@@ -81,7 +88,7 @@ func (d *Destination) request(ctx context.Context, p *parcel) (res outputs.Resul
 			res = outputs.Result{Err: &outputs.Error{Err: err, Hint: "this is a bug in Firebreak: please report it with the log"}}
 		}
 	}()
-	return d.out.Send(ctx, p.batch)
+	return w.c.out.Send(ctx, p.batch)
 }
 
 // errorOf returns the error of a result in a form that is safe to use: an output may return a typed nil, or an Error

@@ -54,11 +54,40 @@ func (o Options) settings() Settings {
 	}.withDefaults()
 }
 
-// Change replaces the settings, also while Run goes on. Appends don't notice. The last one of several wins.
+// Change replaces the settings; the last one of several wins. It may be called at any time and returns at once.
+//
+// A new output or number of workers takes effect in steps while Run goes on: no more leases are taken, requests under
+// way get 3 s to return before they are cut off, what they did not deliver goes back to the buffer, and workers start
+// anew. Everything else takes effect at once. Appends notice nothing of it, and counters go on.
+//
+// Each output is closed once, when it has been replaced and its last request has returned; one that is given after Close
+// is closed at once. So it must be a new one.
 func (d *Destination) Change(s Settings) {
 	s = s.withDefaults()
-	d.workers, d.blocks, d.timeout = s.Workers, s.Blocks, s.Retry.Timeout
-	if s.Output != nil {
-		d.out, d.shape = s.Output, s.Output.Shape()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		if s.Output != nil {
+			d.discard(newOutlet(s.Output))
+		}
+		return
 	}
+	d.apply(s)
+	if s.Output != nil {
+		d.replace(s.Output)
+		d.gate = newGate(s.Retry, d.log)
+	}
+	if s.Output != nil || s.Workers != d.workers {
+		d.workers = s.Workers
+		token(d.changed)
+	}
+}
+
+// apply puts in place what needs no other workers.
+func (d *Destination) apply(s Settings) {
+	d.blocks.Store(s.Blocks)
+	d.timeout.Store(int64(s.Retry.Timeout))
+	d.gate.configure(s.Retry)
+	d.limit.set(s.MaxRate)
+	d.mover.set(s.Fallback)
 }

@@ -2,6 +2,7 @@ package destination
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,7 @@ type Stats struct {
 	Since    time.Time // of the breaker's state
 	Error    string    // of the last failed attempt, while it has not been followed by a success
 	Hint     string    // what to change
-	Trouble  string    // about keeping dead letters, or a request that hangs
+	Trouble  string    // about dead letters, the fallback, or a request that hangs
 	Held     bool      // authentication or configuration: somebody has to change something
 	NextTry  time.Time // when the breaker is open
 	Requests uint64    // attempts
@@ -39,8 +40,6 @@ type counts struct {
 	requests, failed, retried, sent, panics atomic.Uint64
 	inFlight                                atomic.Int64
 
-	began []atomic.Int64 // by worker: when its request began, in nanoseconds; 0: none
-
 	mu      sync.Mutex
 	trouble string
 }
@@ -49,7 +48,7 @@ type counts struct {
 const lateAfter = 10 * time.Second
 
 // overdue returns how long after its deadline the oldest request is still under way, if it hangs.
-func (c *counts) overdue(timeout time.Duration) time.Duration {
+func (c *crew) overdue(timeout time.Duration) time.Duration {
 	most := time.Duration(0)
 	for i := range c.began {
 		if at := c.began[i].Load(); at != 0 {
@@ -68,6 +67,12 @@ func (c *counts) note(s string) {
 	c.mu.Unlock()
 }
 
+func (c *counts) noted() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trouble
+}
+
 // Stats returns a snapshot.
 func (d *Destination) Stats() Stats {
 	s := Stats{
@@ -75,14 +80,27 @@ func (d *Destination) Stats() Stats {
 		Requests: d.counts.requests.Load(), Failed: d.counts.failed.Load(), Retried: d.counts.retried.Load(),
 		Sent: d.counts.sent.Load(), InFlight: int(d.counts.inFlight.Load()),
 	}
-	d.counts.mu.Lock()
-	s.Trouble = d.counts.trouble
-	d.counts.mu.Unlock()
-	if late := d.counts.overdue(d.timeout); late > 0 {
-		s.Trouble = fmt.Sprintf("a request has not returned %v after its deadline", late.Round(time.Second))
+	d.mu.Lock()
+	gate, out := d.gate, d.outlet.out
+	late := time.Duration(0)
+	for _, c := range d.crews {
+		late = max(late, c.overdue(d.attemptTimeout()))
 	}
-	d.gate.describe(&s)
-	if r, ok := d.out.(outputs.Reporter); ok {
+	d.mu.Unlock()
+	var troubles []string
+	if late > 0 {
+		troubles = append(troubles, fmt.Sprintf("a request has not returned %v after its deadline", late.Round(time.Second)))
+	}
+	if t := d.mover.describe(&s, gate); t != "" {
+		troubles = append(troubles, t)
+	}
+	if t := d.counts.noted(); t != "" {
+		troubles = append(troubles, t)
+	}
+	s.Trouble = strings.Join(troubles, "; ")
+	s.Limited = d.limit.waiting.Load() > 0
+	gate.describe(&s)
+	if r, ok := out.(outputs.Reporter); ok {
 		s.Output = r.Status()
 	}
 	return s

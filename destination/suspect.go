@@ -64,8 +64,8 @@ func (s *suspicion) passed(p *parcel) {
 
 // failed is told that a batch failed, wholly or in part, after what was delivered of it was settled. It reports
 // whether the event in front was given up.
-func (s *suspicion) failed(ctx context.Context, w *worker, p *parcel, e *outputs.Error) bool {
-	if w.d.shape.Key != nil || w.d.shape.Encode != nil {
+func (s *suspicion) failed(w *worker, p *parcel, e *outputs.Error) bool {
+	if w.c.shape.Key != nil || w.c.shape.Encode != nil {
 		return false
 	}
 	// A connection that was refused says nothing about the events; nor does an answer.
@@ -88,7 +88,7 @@ func (s *suspicion) failed(ctx context.Context, w *worker, p *parcel, e *outputs
 	if p.batch.Events > 1 {
 		return false
 	}
-	if silence(e) || !s.probe(ctx, w, p) {
+	if silence(e) || !s.probe(w, p) {
 		s.rounds = 0
 		return false
 	}
@@ -113,12 +113,16 @@ func silence(e *outputs.Error) bool {
 }
 
 // probe asks whether the server takes events like the one of p now.
-func (s *suspicion) probe(ctx context.Context, w *worker, p *parcel) bool {
-	prober, ok := w.d.out.(outputs.Prober)
+func (s *suspicion) probe(w *worker, p *parcel) bool {
+	prober, ok := w.c.out.(outputs.Prober)
 	if !ok {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.d.timeout)
+	ctx, flying := w.d.mover.depart(w.c.taking, &w.flight)
+	if flying {
+		defer w.d.mover.land(&w.flight)
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.d.attemptTimeout())
 	defer cancel()
 	ask := func() (err error) {
 		defer recovered(&err)
