@@ -66,7 +66,8 @@ type peeker interface {
 }
 
 // Explain says for each event of a chunk, as an input would give it, what Accept would do, and why. It changes nothing
-// and counts nothing. A part that is not canonical ends it. The bytes in the result may be parts of c.Data.
+// and counts nothing. A part that is not canonical ends it. The bytes in the result may be parts of c.Data. The result
+// holds each event once for each destination, and about 1 KiB for each condition at most: explain a few events at a time.
 func (r *Router) Explain(c record.Chunk) []Explanation {
 	x := newExplainer(r, &c)
 	var out []Explanation

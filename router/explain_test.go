@@ -11,6 +11,7 @@ import (
 
 	"github.com/firebreak/firebreak/config"
 	"github.com/firebreak/firebreak/record"
+	"github.com/firebreak/firebreak/router/process"
 )
 
 // tell puts an explanation in lines, so that it can be compared as text.
@@ -367,4 +368,31 @@ func FuzzExplain(f *testing.F) {
 		accept(t, r, c)
 		checkSaid(t, said, sinks, r.Intake("in").Stats())
 	})
+}
+
+// A counter is an action with a memory.
+type counter struct{ applied int }
+
+func (c *counter) Apply(dst, _ []byte, _ *process.Scope) ([]byte, process.Verdict) {
+	c.applied++
+	return dst, process.Dropped
+}
+
+func (c *counter) Peek([]byte, *process.Scope) (process.Verdict, string) {
+	return process.Same, "counts against 5 per second"
+}
+
+func TestExplainAsksActionsWithAMemory(t *testing.T) {
+	r, _ := newRouter(t, []config.Processor{{Name: "rate", Drop: true}}, []config.Route{{Name: "a", To: []string{"x"}}}, "x")
+	c := &counter{}
+	r.steps[0].action = c
+	checkTold(t, r, chunkOf("t", line("x")), `
+processor rate: same [counts against 5 per second]
+route a: matches
+routed as "a"
+x gets a {"log":"x"}
+`)
+	if c.applied != 0 {
+		t.Errorf("applied %d times", c.applied)
+	}
 }

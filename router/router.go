@@ -3,6 +3,7 @@
 // The way of a chunk: the plan for its tag ([Router.plan]: what is left of processors and routes once tag and
 // attributes are known), the processors of all routes, the decision for each event, the split into chunks for each
 // destination, one append for each destination. A chunk whose plan asks for nothing of its events goes on untouched.
+// [Router.Explain] sends events the same way, watches, and gives what it saw in words.
 package router
 
 import (

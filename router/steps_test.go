@@ -96,6 +96,9 @@ func TestConcurrentAcceptsKeepTheLedger(t *testing.T) {
 				if err := in.Accept(t.Context(), []record.Chunk{c, c}); err != nil {
 					t.Error(err)
 				}
+				if i%20 == 0 && len(r.Explain(c)) != c.Events {
+					t.Error("events without an explanation")
+				}
 			}
 		})
 	}
