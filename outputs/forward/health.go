@@ -28,8 +28,7 @@ func (s *server) failed(problem *outputs.Error, silent bool) {
 			first, most = probeSilentFirst, probeSilentMax
 		}
 		s.wait = min(max(2*s.wait, first), most)
-		s.down, s.since = true, time.Now()
-		s.announce()
+		s.change(func() { s.down = true })
 	}
 	if !s.probing && !s.closed && len(s.o.servers) > 1 {
 		s.probing = true
@@ -43,13 +42,13 @@ func (s *server) succeeded() {
 	defer s.mu.Unlock()
 	s.wait = 0
 	s.up()
+	s.alive()
 }
 
 // up is called with the lock held.
 func (s *server) up() {
 	if s.down {
-		s.down, s.problem, s.since = false, nil, time.Now()
-		s.announce()
+		s.change(func() { s.down, s.problem = false, nil })
 	}
 }
 

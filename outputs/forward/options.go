@@ -37,6 +37,9 @@ type Options struct {
 	IdleTimeout      time.Duration `key:"idle_timeout" default:"1m" min:"10ms" doc:"A connection that was not used for this long is closed."`
 	MaxConnectionAge time.Duration `key:"max_connection_age" default:"10m" doc:"A connection older than this (give or take 10 percent) is closed after the batch that it is in, so that load balancers can spread the hosts anew; 0s: never."`
 
+	Heartbeat         string        `key:"heartbeat" default:"none" enum:"none,udp,tcp" doc:"Ask the servers now and then whether they are there, so that one which is gone is left alone before a batch has to fail on it. udp: a datagram to the server's port, as heartbeat_type udp of Fluentd; Fluent Bit answers none. tcp: a connection that is closed again, as heartbeat_type transport of Fluentd. A server that has never answered is not judged by it, and one that takes batches is up. Without it Sends find out, and servers that are down are probed."`
+	HeartbeatInterval time.Duration `key:"heartbeat_interval" default:"1s" min:"100ms" doc:"Time between two heartbeats; a server that leaves 5 in a row unanswered counts as down until it answers one."`
+
 	Compress string `key:"compress" default:"none" enum:"none,gzip,zstd" doc:"Compression of the events. Servers know gzip since Fluentd 0.14 and zstd since Fluentd 1.19 and Fluent Bit 4."`
 
 	SharedKey    config.Secret `key:"shared_key" doc:"Secret that proves both sides to each other: shared_key in the security section of Fluentd, or Shared_Key of Fluent Bit."`

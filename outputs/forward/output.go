@@ -33,6 +33,7 @@ type output struct {
 	jobs    sync.Pool // *job
 	writers sync.Pool // *writer
 
+	beating sync.Once
 	closing context.Context // ends with Close
 	stop    context.CancelFunc
 	probes  sync.WaitGroup
@@ -65,7 +66,7 @@ func (o *output) states() []ServerStatus {
 	return list
 }
 
-// Close ends idle connections and probes, after the last Send.
+// Close ends idle connections, probes and heartbeats, after the last Send.
 func (o *output) Close(ctx context.Context) error {
 	o.stop()
 	for _, s := range o.servers {
@@ -96,6 +97,7 @@ func (o *output) Send(ctx context.Context, b outputs.Batch) outputs.Result {
 		j.release()
 		o.jobs.Put(j)
 	}()
+	o.beating.Do(o.startHeartbeats)
 	j.build(b)
 	var worst *outputs.Error
 	unreachable := make([]bool, len(o.servers))

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"math"
 	"slices"
@@ -33,11 +34,15 @@ type server struct {
 	reaper *time.Timer // set while something is idle
 	closed bool
 
-	down    bool
+	down    bool           // by a Send, or a probe
 	problem *outputs.Error // the last one, while down
-	since   time.Time      // of the last change
+	since   time.Time      // of the last change between up and down or silent
 	wait    time.Duration  // before the next probe; grows until a Send succeeds
 	probing bool
+
+	beats  bool // a heartbeat was answered once
+	missed int  // heartbeats in a row without an answer, nor a Send that succeeded
+	silent bool // too many of them
 
 	logged     time.Time
 	loggedDown bool
@@ -69,7 +74,28 @@ func (s *server) score(tag string) float64 {
 func (s *server) isDown() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.down
+	return s.bad()
+}
+
+// bad reports whether another server should be used; the lock is held.
+func (s *server) bad() bool { return s.down || s.silent }
+
+// change runs f, which changes the state, and notes when that takes the server up or down; the lock is held.
+func (s *server) change(f func()) {
+	before := s.bad()
+	f()
+	if s.bad() != before {
+		s.since = time.Now()
+		s.announce()
+	}
+}
+
+// trouble says why the server is down; the lock is held.
+func (s *server) trouble() string {
+	if s.down {
+		return s.problem.Error()
+	}
+	return fmt.Sprintf("no answer to %d %s heartbeats in a row, %v apart", missedBeats, s.o.opts.Heartbeat, s.o.opts.HeartbeatInterval)
 }
 
 // get returns an idle connection, or a new one.
@@ -164,14 +190,16 @@ type ServerStatus struct {
 	Up      bool      `json:"up"`
 	Error   string    `json:"error,omitempty"` // why it is down
 	Since   time.Time `json:"since"`           // of the last change between up and down
+
+	Heartbeat string `json:"heartbeat,omitempty"` // "answered", "silent" or "never answered, ignored"
 }
 
 func (s *server) status() ServerStatus {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := ServerStatus{Address: s.address.String(), Standby: s.standby, Up: !s.down, Since: s.since}
-	if s.down {
-		st.Error = s.problem.Error()
+	st := ServerStatus{Address: s.address.String(), Standby: s.standby, Up: !s.bad(), Since: s.since, Heartbeat: s.heartbeat()}
+	if s.bad() {
+		st.Error = s.trouble()
 	}
 	return st
 }
@@ -179,7 +207,7 @@ func (s *server) status() ServerStatus {
 // announce writes one line about the state, at most one in logEvery; the lock is held. A line that comes too soon is
 // written later, if it is still true.
 func (s *server) announce() {
-	if s.closed || s.down == s.loggedDown {
+	if s.closed || s.bad() == s.loggedDown {
 		return
 	}
 	if wait := logEvery - time.Since(s.logged); wait > 0 {
@@ -193,10 +221,10 @@ func (s *server) announce() {
 		}
 		return
 	}
-	s.logged, s.loggedDown = time.Now(), s.down
+	s.logged, s.loggedDown = time.Now(), s.bad()
 	name := zap.Stringer("server", s.address)
-	if s.down {
-		s.o.log.Warn("server is down", name, zap.Bool("standby", s.standby), zap.String("error", s.problem.Error()))
+	if s.bad() {
+		s.o.log.Warn("server is down", name, zap.Bool("standby", s.standby), zap.String("error", s.trouble()))
 	} else {
 		s.o.log.Info("server is up", name, zap.Bool("standby", s.standby))
 	}
