@@ -30,6 +30,7 @@ type model struct {
 	seen    map[string]int // how often an event was delivered
 	held    []*Lease
 	unsure  bool // events were lost with a process that had them in memory only
+	least   int64
 	mixed   bool // the disk came back late: memory was read before it
 }
 
@@ -137,8 +138,8 @@ func (m *model) actions() map[string]func(*rapid.T) {
 				at := 0
 				for at < len(logs) {
 					to := at + rapid.IntRange(1, len(logs)-at).Draw(t, "to")
-					if rapid.IntRange(0, 3).Draw(t, "fate") > 0 {
-						done = append(done, Settled{From: at, To: to, Fate: Delivered})
+					if fate := rapid.SampledFrom([]Fate{0, Delivered, Moved, Delivered}).Draw(t, "fate"); fate != 0 {
+						done = append(done, Settled{From: at, To: to, Fate: fate, Reason: "other"})
 						for _, s := range logs[at:to] {
 							m.seen[s]++
 						}
@@ -176,6 +177,13 @@ func (m *model) actions() map[string]func(*rapid.T) {
 				t.Fatalf("before kill -9: %+v\nafter: %+v", s, now)
 			}
 		},
+		"configure": func(t *rapid.T) {
+			p := Policy{MaxBytes: m.least * rapid.Int64Range(1, 3).Draw(t, "bound"), Memory: m.o.Memory / rapid.Int64Range(1, 4).Draw(t, "memory"),
+				OnFull: rapid.SampledFrom([]OnFull{ShedOldest, ShedNewest}).Draw(t, "policy"), Sync: Sync(rapid.IntRange(0, 2).Draw(t, "sync")),
+				Spills: rapid.Bool().Draw(t, "spills")}
+			m.o.MaxBytes = max(m.o.MaxBytes, p.MaxBytes) // of the directory, until something is shed
+			m.q.Configure(p)
+		},
 		"fail":  func(*rapid.T) { m.fails.Store(true) },
 		"heal":  func(*rapid.T) { m.fails.Store(false); time.Sleep(11 * time.Second); synctest.Wait() },
 		"sleep": func(*rapid.T) { time.Sleep(time.Second); synctest.Wait() },
@@ -187,7 +195,7 @@ func TestModel(t *testing.T) {
 		t.Run(fmt.Sprint(bound), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rapid.Check(struct{ testing.TB }{t}, func(t *rapid.T) { // without a deadline: the clock is not the real one
-					m := &model{t: t, fs: newSimFS(), seen: map[string]int{}, first: -1,
+					m := &model{t: t, fs: newSimFS(), seen: map[string]int{}, first: -1, least: bound,
 						o: DiskOptions{MaxBytes: bound, Memory: min(bound, 2<<20), Sync: Sync(rapid.IntRange(0, 2).Draw(t, "sync"))}}
 					m.open()
 					defer func() { closeCut(m.q) }()
