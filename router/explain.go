@@ -170,7 +170,6 @@ func (x *explainer) clear() {
 	clear(x.deeds)
 	s := x.scratch
 	s.counts.reset()
-	s.split.begin()
 	clear(s.out)
 	clear(s.rejected)
 }

@@ -1,6 +1,7 @@
 package match
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"unicode"
@@ -39,7 +40,7 @@ func TestReasonsOfTests(t *testing.T) {
 	long := strings.Repeat("0123456789", 30)
 	r := rec{
 		{"container_name", "/web-1"}, {"log", `{"type":"audit","status":200,"f":5e2,"no":null,"o":{"a":1},"l":[],"esc":"a\"b\u000a","ok":true}`},
-		{"id", 42}, {"f", 500.0}, {"t", true}, {"nil", nil}, {"map", rec{}}, {"long", "é" + long}, {"odd", "a\x1b[31m\xff\u202eb"}, {"both", `'"`}, {"neg", -1}, {"bin", []byte{}},
+		{"id", 42}, {"f", 500.0}, {"t", true}, {"nil", nil}, {"map", rec{}}, {"long", "é" + long}, {"odd", "a\x1b[31m\xff\u202eb"}, {"both", `'"`}, {"neg", -1}, {"bin", []byte{}}, {"raw", bytes.Repeat([]byte{0x80}, 100)},
 	}.append(nil)
 	with := func(test config.Test, key string) config.Test {
 		test.LineKey = key
@@ -90,6 +91,7 @@ func TestReasonsOfTests(t *testing.T) {
 		{when("record", "both", glb(`"`)), `record.both is "'\"", not '"'`, ""},
 		{when("record", "bin", present), "", `record.bin is present`},
 		{when("record", "bin", glb("x")), `record.bin is "", not "x"`, ""},
+		{when("record", "raw", glb("x")), `record.raw is "` + strings.Repeat(`\x80`, 80) + `…", not "x"`, ""},
 		{when("record", "none", absent, glb("x")), "", `record.none is absent`},
 		{when("record", "id", glb(long)), `record.id is 42, not "` + long[:80] + `…"`, ""},
 		{when("record", "id"), `record.id has no pattern`, ""},
