@@ -26,6 +26,7 @@ const (
 // admin serves health, metrics and status. It changes nothing: in a task or a pod every container shares loopback.
 type admin struct {
 	a       *Agent
+	at      string // address as configured
 	srv     *http.Server
 	retry   time.Duration
 	serving sync.WaitGroup
@@ -36,15 +37,15 @@ type admin struct {
 }
 
 // newAdmin listens. An address that is taken is a warning, and tried again while the router runs.
-func newAdmin(a *Agent) *admin {
-	ad := &admin{a: a, retry: adminRetry}
-	if a.cfg.Admin == "" || a.cfg.Admin == "off" {
+func newAdmin(a *Agent, at string) *admin {
+	ad := &admin{a: a, at: at, retry: adminRetry}
+	if at == "" || at == "off" {
 		return ad
 	}
 	ad.srv = &http.Server{Handler: ad.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(a.sampled())}
+		IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(a.parts.log)}
 	if err := ad.listen(); err != nil {
-		a.log.Warn("can't listen on the admin address: no health, metrics or status there until it is free", zap.String("admin", a.cfg.Admin), zap.Error(err))
+		a.log.Warn("can't listen on the admin address: no health, metrics or status there until it is free", zap.String("admin", at), zap.Error(err))
 	}
 	return ad
 }
@@ -53,7 +54,7 @@ func (ad *admin) listen() error {
 	ctx, cancel := context.WithTimeout(context.Background(), adminPatience)
 	defer cancel()
 	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", ad.a.cfg.Admin)
+	ln, err := lc.Listen(ctx, "tcp", ad.at)
 	if err != nil {
 		return err
 	}
@@ -107,16 +108,22 @@ func (ad *admin) handler() http.Handler {
 		}
 		answer(w, func() (bool, string) { return ok, why })
 	})
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, ad.a.Status()) })
+	mux.HandleFunc("GET /history", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		_ = enc.Encode(ad.a.Status())
+		_ = ad.a.history.write(w)
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "firebreak %s\n\n/health/live\n/health/ready\n/health/destinations/NAME\n/metrics\n/status\n", ad.a.version)
+		fmt.Fprintf(w, "firebreak %s\n\n/health/live\n/health/ready\n/health/destinations/NAME\n/metrics\n/status\n", ad.a.opts.Version)
 	})
 	return mux
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(v)
 }
 
 func answer(w http.ResponseWriter, ask func() (bool, string)) {

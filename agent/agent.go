@@ -19,8 +19,6 @@ import (
 
 	"github.com/firebreak/firebreak/config"
 	"github.com/firebreak/firebreak/destination"
-	"github.com/firebreak/firebreak/record"
-	"github.com/firebreak/firebreak/router"
 )
 
 // Options are what an agent needs beside its configuration.
@@ -30,110 +28,126 @@ type Options struct {
 	Log      *zap.Logger // nil: none
 	Version  string
 	Degraded string // why another configuration runs than the one asked for; "" when it doesn't
+	// Load reads the configuration anew, for a reload; source as Source. nil: there is nothing to reload.
+	Load func() (cfg *config.Config, source []byte, err error)
+	// Applied is called with a configuration that a reload has put in place. nil: nobody wants to know.
+	Applied func(*config.Config)
 	// Kill, when it ends, cuts the shutdown short: stop now, still losing nothing that was acknowledged. nil: never.
 	Kill context.Context
 }
 
 // An Agent is one running router.
 type Agent struct {
-	cfg      *config.Config
-	source   []byte
+	opts     Options
 	log      *zap.Logger
-	version  string
-	degraded string
 	kill     context.Context
 	started  time.Time
 	patience patience
+	dataDir  string
+	parts    parts
 
-	lock   dataLock
-	ins    []*input
-	dests  []*target
-	router *router.Router
-	admin  *admin
-	phase  phase
+	lock    dataLock
+	now     atomic.Pointer[setup]
+	tally   *tally
+	taps    taps
+	history *history
+	phase   phase
+	life    life
+	reloads reloads
 
 	mu       sync.Mutex
-	warnings []string
+	admin    *admin
+	warnings []string // about the configuration as it is here
+	orphans  []Orphan
 }
 
-// An input is a configured input with its own counters.
-type input struct {
-	name   string
-	kind   string
-	in     serving
-	intake *router.Intake
-	ended  atomic.Bool // Run has returned
-}
+// life is what runs between the start and the stop.
+type life struct {
+	ctx       context.Context // of inputs
+	deliver   context.Context // of destinations
+	receiving sync.WaitGroup
+	aside     sync.WaitGroup
 
-// A target is a configured destination.
-type target struct {
-	*destination.Destination
-	cfg   *config.Output
-	dead  *deadLetters
-	ended chan struct{} // closed when Run has returned
+	mu  sync.Mutex
+	err error
 }
 
 // New builds everything that the configuration names and starts to listen. It makes no connection, resolves no name
 // but those that it is told to listen on, and waits for no disk longer than diskPatience: what can't be opened is
 // retried while the rest runs. Its errors need a human.
 func New(o Options) (*Agent, error) {
-	a := &Agent{
-		cfg: o.Config, source: o.Source, log: o.Log, version: o.Version, degraded: o.Degraded, kill: o.Kill, started: time.Now(),
-		patience: defaultPatience(), lock: dataLock{dir: o.Config.DataDir},
-	}
-	if a.log == nil {
-		a.log = zap.NewNop()
-	}
-	if a.kill == nil {
-		a.kill = context.Background()
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-	}
-	if err := a.build(host); err != nil {
-		a.abandon()
+	a := newAgent(o)
+	s := &setup{cfg: o.Config}
+	if err := a.build(s); err != nil {
+		a.abandon(s)
 		return nil, err
 	}
+	a.now.Store(s)
+	a.admin = newAdmin(a, s.cfg.Admin)
 	return a, nil
 }
 
-func (a *Agent) build(host string) error {
-	attrs := record.NewAttrs(record.Attr{Key: "host", Value: host})
-	for _, c := range a.cfg.Inputs {
-		in, err := openInput(c, a.inputEnv(c.Name, attrs))
-		if err == nil {
-			err = in.Listen()
-		}
+func newAgent(o Options) *Agent {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	a := &Agent{
+		opts: o, log: o.Log, kill: o.Kill, started: time.Now(), dataDir: o.Config.DataDir,
+		patience: defaultPatience(), lock: dataLock{dir: o.Config.DataDir}, tally: newTally(), history: newHistory(),
+		parts: parts{pool: destination.NewPool(), log: sampled(o.Log), host: hostName()},
+	}
+	a.reloads.degraded = o.Degraded
+	if a.kill == nil {
+		a.kill = context.Background()
+	}
+	return a
+}
+
+func hostName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return host
+}
+
+func (a *Agent) build(s *setup) error {
+	for _, c := range s.cfg.Inputs {
+		in, err := a.openInputOf(c, s.cfg)
 		if err != nil {
-			return fmt.Errorf("start input %q: %w", c.Name, err)
+			return err
 		}
-		a.ins = append(a.ins, &input{name: c.Name, kind: c.Type, in: in})
+		s.ins = append(s.ins, in)
 	}
 	if err := a.lockData(); err != nil {
 		return err
 	}
-	if err := a.openDestinations(host); err != nil {
-		return err
+	for i := range s.cfg.Outputs {
+		c := &s.cfg.Outputs[i]
+		out, err := a.parts.output(c)
+		if err != nil {
+			return err
+		}
+		t, err := a.openTarget(c, out)
+		if err != nil {
+			return err
+		}
+		s.dests = append(s.dests, t)
 	}
-	sinks := make(map[string]router.Sink, len(a.dests))
-	for _, d := range a.dests {
-		sinks[d.Name()] = d
+	for _, d := range s.dests {
+		if d.cfg.Buffer.Fallback != "" {
+			d.Change(s.settingsOf(d.cfg, nil))
+		}
 	}
-	var err error
-	if a.router, err = router.New(a.cfg.Processors, a.cfg.Routes, sinks); err != nil {
+	if err := s.connect(); err != nil {
 		return fmt.Errorf("build the routes: %w", err)
 	}
-	for _, in := range a.ins {
-		in.intake = a.router.Intake(in.name)
-	}
-	a.admin = newAdmin(a)
 	return nil
 }
 
 // sampled is the log of the parts: of more than a few equal messages a second, most are left out.
-func (a *Agent) sampled() *zap.Logger {
-	return a.log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
+func sampled(log *zap.Logger) *zap.Logger {
+	return log.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(c, time.Second, 20, 1000)
 	}))
 }
@@ -141,7 +155,7 @@ func (a *Agent) sampled() *zap.Logger {
 // Listening returns the addresses of all inputs, as a peer would write them.
 func (a *Agent) Listening() []string {
 	var out []string
-	for _, in := range a.ins {
+	for _, in := range a.now.Load().ins {
 		out = append(out, in.addresses()...)
 	}
 	return out
@@ -156,55 +170,101 @@ func (in *input) addresses() []string {
 }
 
 // Admin returns the address of the admin port, or "".
-func (a *Agent) Admin() string { return a.admin.addr() }
+func (a *Agent) Admin() string { return a.page().addr() }
+
+func (a *Agent) page() *admin {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.admin
+}
 
 // Run serves until ctx ends, then stops: inputs first, then the destinations, all within the shutdown deadline. It
 // may be called once.
 func (a *Agent) Run(ctx context.Context) error {
 	deliver, stopDelivery := context.WithCancel(context.Background())
 	defer stopDelivery()
-	for _, d := range a.dests {
-		go func() {
-			defer close(d.ended)
-			d.Run(deliver)
-		}()
+	a.life.ctx, a.life.deliver = ctx, deliver
+	s := a.now.Load()
+	for _, d := range s.dests {
+		a.startTarget(d)
 	}
-	a.phase.set(running)
-	a.admin.start(ctx)
-	for _, p := range a.cfg.Warnings {
-		a.warn(oneLine(p))
+	a.page().start(ctx)
+	a.warnAll(s.cfg)
+	a.phase.set(running) // from here on it may be reloaded
+	for _, f := range []func(context.Context){a.report, a.survey, a.keepSource, a.control, a.remember} {
+		a.life.aside.Go(func() { f(ctx) })
 	}
-	var aside, receiving sync.WaitGroup
-	aside.Go(func() { a.report(ctx) })
-	aside.Go(a.survey)
-	aside.Go(a.keepSource)
-	errs := make(chan error, len(a.ins))
-	for _, in := range a.ins {
-		receiving.Go(func() {
-			err := in.in.Run(ctx, in.intake.Accept)
-			in.ended.Store(true)
-			if err != nil {
-				a.log.Error("input ended", zap.String("input", in.name), zap.Error(err))
-				errs <- fmt.Errorf("run input %q: %w", in.name, err)
-			}
-		})
+	for _, in := range s.ins {
+		a.startInput(in)
 	}
 	<-ctx.Done()
-	a.stop(stopDelivery, &receiving, &aside)
-	var all error
-	for len(errs) > 0 {
-		all = errors.Join(all, <-errs)
+	a.stop(stopDelivery)
+	a.life.mu.Lock()
+	defer a.life.mu.Unlock()
+	return a.life.err
+}
+
+// startTarget lets a destination deliver.
+func (a *Agent) startTarget(d *target) {
+	ctx, stop := context.WithCancel(a.life.deliver)
+	d.stop = stop
+	go func() {
+		defer close(d.ended)
+		d.Run(ctx)
+	}()
+}
+
+// startInput lets an input receive, until it or all of them are told to stop.
+func (a *Agent) startInput(in *input) {
+	ctx, stop := context.WithCancel(a.life.ctx)
+	in.stop = stop
+	a.life.receiving.Go(func() {
+		defer close(in.done)
+		err := in.in.Run(ctx, a.accept(in.name))
+		in.ended.Store(true)
+		if err != nil {
+			a.log.Error("input ended", zap.String("input", in.name), zap.Error(err))
+			a.life.mu.Lock()
+			a.life.err = errors.Join(a.life.err, fmt.Errorf("run input %q: %w", in.name, err))
+			a.life.mu.Unlock()
+		}
+	})
+}
+
+// remember keeps the last hour's numbers for the status page.
+func (a *Agent) remember(ctx context.Context) {
+	t := time.NewTicker(historyStep)
+	defer t.Stop()
+	for {
+		a.history.record(time.Now(), a.Status())
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
 	}
-	return all
 }
 
 // keepSource keeps the configuration, now that it runs.
-func (a *Agent) keepSource() {
-	if a.source == nil || a.degraded != "" {
+func (a *Agent) keepSource(context.Context) {
+	if a.reloads.why() == "" {
+		a.keep(a.opts.Source)
+	}
+}
+
+func (a *Agent) keep(source []byte) {
+	if source == nil {
 		return
 	}
-	if err := KeepConfig(a.cfg.DataDir, a.source); err != nil {
+	if err := KeepConfig(a.dataDir, source); err != nil {
 		a.log.Warn("can't keep the configuration for a start with a bad file", zap.Error(err))
+	}
+}
+
+// warnAll says what is odd about a configuration.
+func (a *Agent) warnAll(cfg *config.Config) {
+	for _, p := range cfg.Warnings {
+		a.warn(oneLine(p))
 	}
 }
 
@@ -225,17 +285,17 @@ func oneLine(p config.Problem) string {
 }
 
 // abandon closes what New had opened.
-func (a *Agent) abandon() {
+func (a *Agent) abandon(s *setup) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	for _, in := range a.ins {
+	for _, in := range s.ins {
 		in.in.Close()
 	}
-	for _, d := range a.dests {
+	for _, d := range s.dests {
 		_ = d.Close(ctx)
 	}
 	a.lock.release()
 }
 
-func (a *Agent) buffers() string { return filepath.Join(a.cfg.DataDir, "buffers") }
-func (a *Agent) deads() string   { return filepath.Join(a.cfg.DataDir, "dead") }
+func (a *Agent) buffers() string { return filepath.Join(a.dataDir, "buffers") }
+func (a *Agent) deads() string   { return filepath.Join(a.dataDir, "dead") }

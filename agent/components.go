@@ -1,10 +1,12 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -58,10 +60,12 @@ func checkTemplate(text string) (message, hint string) {
 // serving is what the agent needs of an input beside the contract.
 type serving interface {
 	inputs.Input
+	inputs.Changer
 	Listen() error // opens what peers connect to
 	Addrs() []net.Addr
-	Stop()  // cuts the shutdown short
-	Close() // of an input that was never run
+	Adjust(sync bool, shutdown config.Shutdown) // to another configuration
+	Stop()                                      // cuts the shutdown short
+	Close()                                     // of an input that was never run
 	Stats() inputs.Stats
 }
 
@@ -86,15 +90,24 @@ func (f forwardInput) Stats() inputs.Stats {
 	}
 }
 
-func (a *Agent) inputEnv(name string, attrs record.Attrs) inputEnv {
-	sync := false
-	for _, o := range a.cfg.Outputs {
-		sync = sync || o.Buffer.Type == "disk" && o.Buffer.Sync == "always"
+// synced reports whether some destination promises to survive a power cut.
+func synced(cfg *config.Config) bool {
+	return slices.ContainsFunc(cfg.Outputs, func(o config.Output) bool { return o.Buffer.Type == "disk" && o.Buffer.Sync == "always" })
+}
+
+// openInputOf builds an input and lets it listen.
+func (a *Agent) openInputOf(c config.Input, cfg *config.Config) (*input, error) {
+	in, err := openInput(c, inputEnv{
+		sync: synced(cfg), name: c.Name, attrs: record.NewAttrs(record.Attr{Key: "host", Value: a.parts.host}), shutdown: cfg.Shutdown,
+		dir: filepath.Join(a.dataDir, "inputs", c.Name), log: a.parts.log,
+	})
+	if err == nil {
+		err = in.Listen()
 	}
-	return inputEnv{
-		sync: sync, name: name, attrs: attrs, shutdown: a.cfg.Shutdown, dir: filepath.Join(a.cfg.DataDir, "inputs", name),
-		log: a.sampled(),
+	if err != nil {
+		return nil, fmt.Errorf("start input %q: %w", c.Name, err)
 	}
+	return &input{name: c.Name, kind: c.Type, in: in, done: make(chan struct{})}, nil
 }
 
 func openInput(c config.Input, env inputEnv) (serving, error) {
@@ -109,31 +122,67 @@ func openInput(c config.Input, env inputEnv) (serving, error) {
 	return nil, fmt.Errorf("build an input of type %q: unknown type", c.Type)
 }
 
-// openDestinations builds every configured output behind its own buffer.
-func (a *Agent) openDestinations(host string) error {
-	pool := destination.NewPool()
-	parts := a.sampled()
-	for i := range a.cfg.Outputs {
-		c := &a.cfg.Outputs[i]
-		log := parts.With(zap.String("destination", c.Name))
-		out, err := openOutput(c, outputs.Env{Name: c.Name, Log: log, Host: host, Work: pool.Do})
-		if err != nil {
-			return fmt.Errorf("build output %q: %w", c.Name, err)
-		}
-		buf, err := a.openBuffer(c, log)
-		if err != nil {
-			return fmt.Errorf("open the buffer of %q: %w", c.Name, err)
-		}
-		dead := &deadLetters{dir: filepath.Join(a.deads(), c.Name)}
-		dead.Dead = buffer.NewDead(dead.dir, int64(c.DeadLetters.MaxBytes), nil, log)
-		a.dests = append(a.dests, &target{cfg: c, dead: dead, ended: make(chan struct{}), Destination: destination.New(destination.Options{
-			Name: c.Name, Buffer: buf, Output: out, Workers: c.Workers, Pool: pool, Log: log,
-			Retry:  destination.Retry{Initial: c.Retry.Initial, Max: c.Retry.Max, Timeout: c.Retry.Timeout},
-			Dead:   dead,
-			Blocks: c.Buffer.OnFull == "block",
-		})})
+// parts are what all destinations share.
+type parts struct {
+	pool *destination.Pool
+	log  *zap.Logger
+	host string
+}
+
+func (p *parts) output(c *config.Output) (outputs.Output, error) {
+	out, err := openOutput(c, outputs.Env{Name: c.Name, Log: p.log.With(zap.String("destination", c.Name)), Host: p.host, Work: p.pool.Do})
+	if err != nil {
+		return nil, fmt.Errorf("build output %q: %w", c.Name, err)
 	}
-	return nil
+	return out, nil
+}
+
+// openTarget puts an output behind its own buffer. It has no fallback yet.
+func (a *Agent) openTarget(c *config.Output, out outputs.Output) (*target, error) {
+	log := a.parts.log.With(zap.String("destination", c.Name))
+	buf, err := a.openBuffer(c, log)
+	if err != nil {
+		return nil, fmt.Errorf("open the buffer of %q: %w", c.Name, err)
+	}
+	dead := &deadLetters{dir: filepath.Join(a.deads(), c.Name)}
+	dead.Dead = buffer.NewDead(dead.dir, int64(c.DeadLetters.MaxBytes), nil, log)
+	s := &standing{dead: dead, buf: buf, taps: &a.taps, ended: make(chan struct{})}
+	return &target{cfg: c, standing: s, Destination: destination.New(destination.Options{
+		Name: c.Name, Buffer: buf, Output: out, Workers: c.Workers, Pool: a.parts.pool, Log: log,
+		Retry:   retryOf(c),
+		Dead:    dead,
+		Blocks:  c.Buffer.OnFull == "block",
+		MaxRate: int64(c.MaxRate),
+	})}, nil
+}
+
+func retryOf(c *config.Output) destination.Retry {
+	return destination.Retry{Initial: c.Retry.Initial, Max: c.Retry.Max, Timeout: c.Retry.Timeout}
+}
+
+// settingsOf are the settings of a destination in a setup that may change while it runs. out nil: the output stays.
+func (s *setup) settingsOf(c *config.Output, out outputs.Output) destination.Settings {
+	return destination.Settings{
+		Output: out, Workers: c.Workers, Retry: retryOf(c), Blocks: c.Buffer.OnFull == "block", MaxRate: int64(c.MaxRate), Fallback: s.fallbackOf(c),
+	}
+}
+
+// fallbackOf returns where events of a destination move; nil: nowhere.
+func (s *setup) fallbackOf(c *config.Output) *destination.Fallback {
+	to := s.target(c.Buffer.Fallback)
+	if c.Buffer.Fallback == "" || to == nil {
+		return nil
+	}
+	return &destination.Fallback{Name: to.Name(), Sink: moveTo{to}, After: c.Buffer.FallbackAfter}
+}
+
+// moveTo stores what another destination gives up. When it fails, the events stay where they are.
+type moveTo struct{ *target }
+
+// Append stores chunks, and shows some of them to who taps.
+func (m moveTo) Append(ctx context.Context, chunks []record.Chunk) error {
+	m.taps.see(tapDestination, m.Name(), chunks)
+	return m.Destination.Append(ctx, chunks)
 }
 
 func openOutput(c *config.Output, env outputs.Env) (outputs.Output, error) {
@@ -145,13 +194,21 @@ func openOutput(c *config.Output, env outputs.Env) (outputs.Output, error) {
 }
 
 func (a *Agent) openBuffer(c *config.Output, log *zap.Logger) (buffer.Buffer, error) {
-	policy := map[string]buffer.OnFull{"shed_oldest": buffer.ShedOldest, "shed_newest": buffer.ShedNewest, "block": buffer.Block}[c.Buffer.OnFull]
+	p := policyOf(c)
 	if c.Buffer.Type == "memory" {
-		return buffer.OpenMemory(buffer.MemoryOptions{Name: c.Name, MaxBytes: int64(c.Buffer.MaxBytes), OnFull: policy, MaxAge: c.Buffer.MaxAge, Log: log}), nil
+		return buffer.OpenMemory(buffer.MemoryOptions{Name: c.Name, MaxBytes: p.MaxBytes, OnFull: p.OnFull, MaxAge: p.MaxAge, Spills: p.Spills, Log: log}), nil
 	}
 	return buffer.OpenDisk(buffer.DiskOptions{
-		Dir: filepath.Join(a.buffers(), c.Name), Name: c.Name, MaxBytes: int64(c.Buffer.MaxBytes), Memory: int64(c.Buffer.Memory),
-		OnFull: policy, MaxAge: c.Buffer.MaxAge, MinFree: float64(c.Buffer.MinFree) / 100, Log: log,
-		Sync: map[string]buffer.Sync{"interval": buffer.SyncInterval, "always": buffer.SyncAlways, "never": buffer.SyncNever}[c.Buffer.Sync],
+		Dir: filepath.Join(a.buffers(), c.Name), Name: c.Name, MaxBytes: p.MaxBytes, Memory: p.Memory,
+		OnFull: p.OnFull, MaxAge: p.MaxAge, MinFree: p.MinFree, Sync: p.Sync, Spills: p.Spills, Log: log,
 	})
+}
+
+func policyOf(c *config.Output) buffer.Policy {
+	return buffer.Policy{
+		MaxBytes: int64(c.Buffer.MaxBytes), Memory: int64(c.Buffer.Memory), MaxAge: c.Buffer.MaxAge, MinFree: float64(c.Buffer.MinFree) / 100,
+		OnFull: map[string]buffer.OnFull{"shed_oldest": buffer.ShedOldest, "shed_newest": buffer.ShedNewest, "block": buffer.Block}[c.Buffer.OnFull],
+		Sync:   map[string]buffer.Sync{"interval": buffer.SyncInterval, "always": buffer.SyncAlways, "never": buffer.SyncNever}[c.Buffer.Sync],
+		Spills: c.Buffer.Fallback != "",
+	}
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -63,6 +64,13 @@ func (l *dataLock) take(patience time.Duration) error {
 	}
 }
 
+// held reports whether the directory is locked for this process.
+func (l *dataLock) held() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.file != nil
+}
+
 func (l *dataLock) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,9 +109,9 @@ func (a *Agent) lockData() error {
 	err := a.lock.take(diskPatience)
 	switch {
 	case errors.Is(err, errInUse):
-		return fmt.Errorf("use data_dir %q: %w; stop that one or give this one its own data_dir", a.cfg.DataDir, err)
+		return fmt.Errorf("use data_dir %q: %w; stop that one or give this one its own data_dir", a.dataDir, err)
 	case err != nil:
-		a.log.Error("can't use data_dir: events are in memory until it can be used", zap.String("data_dir", a.cfg.DataDir), zap.Error(err))
+		a.log.Error("can't use data_dir: events are in memory until it can be used", zap.String("data_dir", a.dataDir), zap.Error(err))
 	}
 	return nil
 }
@@ -111,29 +119,37 @@ func (a *Agent) lockData() error {
 // relock tries again what failed at the start.
 func (a *Agent) relock() {
 	if err := a.lock.take(diskPatience); err != nil {
-		a.log.Error("can't use data_dir", zap.String("data_dir", a.cfg.DataDir), zap.Error(err))
+		a.log.Error("can't use data_dir", zap.String("data_dir", a.dataDir), zap.Error(err))
 	}
 }
 
 // survey looks at data_dir once: what deserves a warning, and the dead letters of earlier runs. It may wait for the
 // disk, and nobody waits for it.
-func (a *Agent) survey() {
-	a.warnVolume()
-	a.warnOrphans()
-	for _, d := range a.dests {
+func (a *Agent) survey(context.Context) {
+	a.examine()
+	for _, d := range a.now.Load().dests {
 		d.dead.load()
 	}
+}
+
+// examine looks at what a configuration finds on this host.
+func (a *Agent) examine() {
+	for _, p := range Verify(a.now.Load().cfg) {
+		a.warn(oneLine(p))
+	}
+	a.warnVolume()
+	a.noteOrphans()
 }
 
 // warnVolume says when the buffers may grow beyond what the volume has.
 func (a *Agent) warnVolume() {
 	var st unix.Statfs_t
-	if unix.Statfs(a.cfg.DataDir, &st) != nil {
+	if unix.Statfs(a.dataDir, &st) != nil {
 		return
 	}
 	free := int64(st.Bavail) * st.Bsize
 	sum, have := int64(0), int64(0)
-	for _, d := range a.dests {
+	for _, d := range a.now.Load().dests {
 		if d.cfg.Buffer.Type == "disk" {
 			sum += int64(d.cfg.Buffer.MaxBytes)
 			have += d.Stats().Buffer.DiskBytes
@@ -141,42 +157,6 @@ func (a *Agent) warnVolume() {
 	}
 	if sum > free+have {
 		a.warn(fmt.Sprintf("the buffers may take %d MiB, the volume of %s has %d MiB free: at the end of the space each destination sheds its own oldest events; lower max_bytes or give data_dir more room",
-			sum>>20, a.cfg.DataDir, (free+have)>>20))
+			sum>>20, a.dataDir, (free+have)>>20))
 	}
-}
-
-// warnOrphans names what earlier configurations left behind: nobody delivers it.
-func (a *Agent) warnOrphans() {
-	known := map[string]bool{}
-	for _, d := range a.dests {
-		known[d.Name()] = d.cfg.Buffer.Type == "disk"
-	}
-	list, err := os.ReadDir(a.buffers())
-	if err != nil {
-		return
-	}
-	for _, e := range list {
-		if !e.IsDir() || known[e.Name()] {
-			continue
-		}
-		if n := sizeOf(filepath.Join(a.buffers(), e.Name())); n > 0 {
-			a.warn(fmt.Sprintf("%s has %d KiB of a destination that is not configured on disk any more: what was not delivered stays there; configure it again, or remove the directory",
-				filepath.Join(a.buffers(), e.Name()), (n+1023)>>10))
-		}
-	}
-}
-
-// sizeOf returns the size of the segments in a buffer's directory.
-func sizeOf(dir string) int64 {
-	names, err := filepath.Glob(filepath.Join(dir, "*.seg"))
-	if err != nil {
-		return 0
-	}
-	total := int64(0)
-	for _, name := range names {
-		if info, err := os.Stat(name); err == nil {
-			total += info.Size()
-		}
-	}
-	return total
 }

@@ -61,7 +61,7 @@ func TestThreeTypesAndADeadAggregator(t *testing.T) {
 		t.Errorf("the dead destination: %+v", d)
 	}
 	for _, k := range load.Kinds() {
-		if s.Routes[string(k)] != count(k) {
+		if s.route(string(k)).Events != count(k) || s.route(string(k)).Bytes == 0 {
 			t.Errorf("routes: %v, want %d of %s", s.Routes, count(k), k)
 		}
 	}

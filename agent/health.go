@@ -11,7 +11,7 @@ func (a *Agent) Live() (bool, string) {
 	if a.phase.get() == starting {
 		return false, "starting"
 	}
-	for _, in := range a.ins {
+	for _, in := range a.now.Load().ins {
 		if in.ended.Load() && a.phase.get() == running {
 			return false, fmt.Sprintf("input %q has ended", in.name)
 		}
@@ -29,10 +29,10 @@ func (a *Agent) Ready() (bool, string) {
 		return false, "stopping"
 	}
 	var bad []string
-	if a.degraded != "" {
-		bad = append(bad, "runs the last configuration that worked: "+a.degraded)
+	if why := a.reloads.why(); why != "" {
+		bad = append(bad, "runs the last configuration that worked: "+why)
 	}
-	for _, d := range a.dests {
+	for _, d := range a.now.Load().dests {
 		b := d.Stats().Buffer
 		switch {
 		case b.Volatile && d.cfg.Buffer.Type == "disk":
@@ -49,7 +49,7 @@ func (a *Agent) Ready() (bool, string) {
 
 // Healthy says whether a destination delivers. known is false when there is none of that name.
 func (a *Agent) Healthy(name string) (ok, known bool, why string) {
-	for _, d := range a.dests {
+	for _, d := range a.now.Load().dests {
 		if d.Name() != name {
 			continue
 		}

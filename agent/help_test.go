@@ -159,6 +159,15 @@ func (r *underTest) page() Status {
 	return s
 }
 
+func (s Status) route(name string) RouteStatus {
+	for _, r := range s.Routes {
+		if r.Name == name {
+			return r
+		}
+	}
+	return RouteStatus{}
+}
+
 func (s Status) dest(name string) DestinationStatus {
 	for _, d := range s.Destinations {
 		if d.Name == name {

@@ -36,6 +36,7 @@ var metricList = []metric{
 	{"dropped_events_total", "Events of an input that a processor dropped.", []string{"input", "processor"}},
 	{"rejected_events_total", "Routed events that went straight to dead letters.", []string{"input", "processor"}},
 	{"truncated_events_total", "Events that a size guard cut.", []string{"input", "processor"}},
+	{"redacted_events_total", "Events in which a processor has replaced something.", []string{"input", "processor"}},
 	{"discarded_events_total", "Events of an input that a route discarded.", []string{"input", "route"}},
 	{"invalid_events_total", "Events of an input that could not be understood.", []string{"input", "reason"}},
 	{"input_errors_total", "Messages or connections of an input that ended with an error.", []string{"input", "reason"}},
@@ -47,11 +48,13 @@ var metricList = []metric{
 	{"broken_lines_total", "Long lines passed on before their last piece.", []string{"input", "reason"}},
 	{"input_memory_bytes", "Memory of an input's read buffers.", []string{"input"}},
 	{"route_events_total", "Events by type.", []string{"route"}},
+	{"route_bytes_total", "Bytes of events by type, as they are routed.", []string{"route"}},
 	{"offered_events_total", "Events that routes gave to a destination: delivered + dead lettered + shed + moved + buffered.", []string{"destination"}},
 	{"delivered_events_total", "Events that the other side has taken.", []string{"destination"}},
 	{"dead_lettered_events_total", "Events given up and kept aside.", []string{"destination", "reason"}},
 	{"shed_events_total", "Events discarded by declared policy.", []string{"destination", "reason"}},
 	{"moved_events_total", "Events moved to another destination.", []string{"destination", "to"}},
+	{"replayed_events_total", "Dead letters, and events of orphans, that were offered again since the start: part of the offered ones.", []string{"destination"}},
 	{"buffered_events", "Events that wait, those in requests included.", []string{"destination"}},
 	{"leased_events", "Events in requests.", []string{"destination"}},
 	{"buffered_bytes", "Bytes of the events that wait.", []string{"destination"}},
@@ -62,6 +65,8 @@ var metricList = []metric{
 	{"oldest_event_age_seconds", "Age of the oldest event that waits, by arrival.", []string{"destination"}},
 	{"buffer_volatile", "1 while accepted events are only in memory.", []string{"destination"}},
 	{"breaker_open", "0 closed, 1 open or half-open.", []string{"destination"}},
+	{"destination_moving", "1 while events move to the fallback.", []string{"destination"}},
+	{"destination_limited", "1 while max_rate holds events back.", []string{"destination"}},
 	{"destination_held", "1 while authentication or configuration keeps the events back: somebody has to change something.", []string{"destination"}},
 	{"requests_in_flight", "Attempts at this moment.", []string{"destination"}},
 	{"requests_total", "Attempts.", []string{"destination"}},
@@ -71,6 +76,11 @@ var metricList = []metric{
 	{"dead_letter_events", "Dead letters kept on disk.", []string{"destination"}},
 	{"dead_letter_bytes", "Size of the dead letters on disk.", []string{"destination"}},
 	{"discarded_dead_letters_total", "Dead letters discarded since the start, to keep their bound.", []string{"destination"}},
+	{"replayed_dead_letters_total", "Dead letters that were offered again, ever.", []string{"destination"}},
+	{"orphan_bytes", "Size of what a destination has left behind that is not configured any more.", []string{"destination"}},
+	{"config_reloads_total", "Attempts to load the configuration anew.", []string{"result"}},
+	{"config_last_reload_successful", "1 unless the last reload failed.", nil},
+	{"config_last_reload_time_seconds", "When the configuration was last loaded, in seconds since 1970.", nil},
 	{"config_degraded", "1 while the last configuration that worked runs instead of the one given.", nil},
 	{"start_time_seconds", "When the router started, in seconds since 1970.", nil},
 	{"build_info", "Always 1; the label is the version.", []string{"version"}},
@@ -87,6 +97,18 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 type sample struct {
 	desc map[string]*prometheus.Desc
 	ch   chan<- prometheus.Metric
+}
+
+func (s sample) reloads(a *Agent) {
+	last, at := a.reloads.latest(), a.reloads.loadedAt(a.started)
+	if last == nil {
+		last = &Reloaded{OK: true}
+	}
+	s.count("config_reloads_total", last.Count-last.Failed, "ok")
+	s.count("config_reloads_total", last.Failed, "failed")
+	s.gauge("config_last_reload_successful", truth(last.OK))
+	s.gauge("config_last_reload_time_seconds", float64(at.UnixMilli())/1000)
+	s.gauge("config_degraded", truth(a.reloads.why() != ""))
 }
 
 func (s sample) put(kind prometheus.ValueType, name string, v float64, labels []string) {
@@ -124,28 +146,39 @@ func (s sample) by(name string, m map[string]uint64, first string, known ...stri
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	s := sample{c.desc, ch}
-	for _, in := range c.a.ins {
-		s.input(in)
+	for _, in := range c.a.now.Load().ins {
+		s.input(c.a, in)
 	}
-	for route, n := range c.a.router.Stats().Routes {
+	routed := c.a.routed()
+	for route, n := range routed.Routes {
 		s.count("route_events_total", n, route)
 	}
-	for _, d := range c.a.dests {
+	for route, n := range routed.Bytes {
+		s.count("route_bytes_total", n, route)
+	}
+	for _, d := range c.a.now.Load().dests {
 		s.destination(d)
 	}
-	s.gauge("config_degraded", truth(c.a.degraded != ""))
+	c.a.mu.Lock()
+	orphans := c.a.orphans
+	c.a.mu.Unlock()
+	for _, o := range orphans {
+		s.gauge("orphan_bytes", float64(o.Bytes+o.DeadBytes), o.Name)
+	}
+	s.reloads(c.a)
 	s.gauge("start_time_seconds", float64(c.a.started.UnixMilli())/1000)
-	s.gauge("build_info", 1, c.a.version)
+	s.gauge("build_info", 1, c.a.opts.Version)
 }
 
-func (s sample) input(in *input) {
-	st, rt := in.stats()
+func (s sample) input(a *Agent, in *input) {
+	st, rt := a.inputStats(in)
 	s.count("received_events_total", st.Received, in.name)
 	s.count("received_bytes_total", st.Bytes, in.name)
 	s.count("routed_events_total", rt.Routed, in.name)
 	s.by("dropped_events_total", rt.Dropped, in.name)
 	s.by("rejected_events_total", rt.Rejected, in.name)
 	s.by("truncated_events_total", rt.Truncated, in.name)
+	s.by("redacted_events_total", rt.Redacted, in.name)
 	s.by("discarded_events_total", rt.Discarded, in.name)
 	s.by("invalid_events_total", st.Invalid, in.name)
 	s.by("input_errors_total", st.Errors, in.name)
@@ -195,6 +228,10 @@ func (s sample) destination(d *target) {
 	s.gauge("dead_letter_events", float64(dead.Events), st.Name)
 	s.gauge("dead_letter_bytes", float64(dead.Bytes), st.Name)
 	s.count("discarded_dead_letters_total", dead.Discarded, st.Name)
+	s.count("replayed_dead_letters_total", 0, st.Name)
+	s.count("replayed_events_total", d.replayed.Load(), st.Name)
+	s.gauge("destination_moving", truth(st.Moving), st.Name)
+	s.gauge("destination_limited", truth(st.Limited), st.Name)
 }
 
 func truth(b bool) float64 {

@@ -109,9 +109,15 @@ func fullAgent(t *testing.T) *Agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Agent{version: "1.2", started: time.Unix(1000, 0), router: rt, cfg: &config.Config{},
-		ins:   []*input{{name: "docker", in: fullInput{}, intake: rt.Intake("docker")}},
-		dests: []*target{{Destination: d, cfg: &config.Output{Name: "agg"}, dead: dead}}}
+	processors := []config.Processor{{Name: "drop-1"}}
+	a := newAgent(Options{Config: &config.Config{DataDir: t.TempDir()}, Version: "1.2"})
+	a.started = time.Unix(1000, 0)
+	a.admin = &admin{a: a}
+	a.orphans = []Orphan{{Name: "gone", Bytes: 7, DeadBytes: 1}}
+	a.now.Store(&setup{
+		cfg: &config.Config{Processors: processors, Routes: []config.Route{{Name: "rest", To: []string{"agg"}}}}, router: rt, intakes: map[string]*router.Intake{"docker": rt.Intake("docker")},
+		ins:   []*input{{name: "docker", in: fullInput{}, done: make(chan struct{})}},
+		dests: []*target{{Destination: d, cfg: &config.Output{Name: "agg"}, standing: &standing{dead: dead, taps: &a.taps, ended: make(chan struct{})}}}})
 	return a
 }
 
@@ -120,7 +126,7 @@ func TestEveryMetricExists(t *testing.T) {
 	a := fullAgent(t)
 	page := scrape(t, a)
 	unit := regexp.MustCompile(`_(events|bytes|seconds|connections|requests|acks|lines|letters|errors)(_total)?$`)
-	flags := regexp.MustCompile(`^(buffer_volatile|buffer_full|breaker_open|destination_held|config_degraded|build_info|requests_in_flight|connections|connections_total)$`)
+	flags := regexp.MustCompile(`^(buffer_volatile|buffer_full|breaker_open|destination_held|config_degraded|build_info|requests_in_flight|connections|connections_total|destination_moving|destination_limited|config_reloads_total|config_last_reload_successful)$`)
 	known := map[string]bool{}
 	for _, m := range metricList {
 		known[m.name] = true

@@ -8,7 +8,7 @@ type phase struct{ v atomic.Int32 }
 const (
 	starting int32 = iota
 	running
-	stopping
+	stoppingPhase
 )
 
 func (p *phase) set(v int32) { p.v.Store(v) }

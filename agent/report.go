@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/firebreak/firebreak/destination"
 )
 
 // reportEvery is how often the log says what somebody should know.
@@ -13,9 +15,9 @@ const reportEvery = time.Minute
 // report says at the start and every minute what somebody should know: one line per destination that isn't well, and
 // that another configuration runs than the one asked for.
 func (a *Agent) report(ctx context.Context) {
-	shed := make([]uint64, len(a.dests))
-	for i, d := range a.dests {
-		shed[i] = sum(d.Stats().Buffer.Shed)
+	shed := map[string]uint64{}
+	for _, d := range a.now.Load().dests {
+		shed[d.Name()] = sum(d.Stats().Buffer.Shed)
 	}
 	a.sayDegraded()
 	t := time.NewTicker(reportEvery)
@@ -28,24 +30,32 @@ func (a *Agent) report(ctx context.Context) {
 		}
 		a.sayDegraded()
 		a.relock()
-		for i, d := range a.dests {
+		dests := a.now.Load().dests
+		before := shed
+		shed = make(map[string]uint64, len(dests))
+		for _, d := range dests {
 			s := d.Stats()
 			now := sum(s.Buffer.Shed)
-			volatile := s.Buffer.Volatile && d.cfg.Buffer.Type == "disk"
-			if s.Breaker != "closed" || volatile || now != shed[i] {
-				a.log.Warn("destination is not well", zap.String("destination", s.Name), zap.String("breaker", s.Breaker),
-					zap.String("error", s.Error), zap.String("hint", s.Hint), zap.Uint64("buffered_events", s.Buffer.Buffered),
-					zap.Int64("buffered_bytes", s.Buffer.Bytes), zap.Uint64("shed_events", now-shed[i]),
-					zap.Bool("volatile", s.Buffer.Volatile), zap.String("problem", s.Buffer.Problem))
-			}
-			shed[i] = now
+			shed[s.Name] = now
+			a.reportOn(d, &s, now-min(before[s.Name], now))
 		}
 	}
 }
 
+func (a *Agent) reportOn(d *target, s *destination.Stats, shed uint64) {
+	volatile := s.Buffer.Volatile && d.cfg.Buffer.Type == "disk"
+	if s.Breaker == "closed" && !volatile && shed == 0 {
+		return
+	}
+	a.log.Warn("destination is not well", zap.String("destination", s.Name), zap.String("breaker", s.Breaker),
+		zap.String("error", s.Error), zap.String("hint", s.Hint), zap.Uint64("buffered_events", s.Buffer.Buffered),
+		zap.Int64("buffered_bytes", s.Buffer.Bytes), zap.Uint64("shed_events", shed),
+		zap.Bool("volatile", s.Buffer.Volatile), zap.String("problem", s.Buffer.Problem))
+}
+
 func (a *Agent) sayDegraded() {
-	if a.degraded != "" {
-		a.log.Error("the last configuration that ran is used, not the one given", zap.String("config", a.cfg.Path), zap.String("reason", a.degraded))
+	if why := a.reloads.why(); why != "" {
+		a.log.Error("the last configuration that ran is used, not the one given", zap.String("config", a.now.Load().cfg.Path), zap.String("reason", why))
 	}
 }
 

@@ -12,13 +12,14 @@ func TestReportsEachMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &logBuffer{}
 		a := fullAgent(t)
-		a.log, a.degraded, a.lock.dir = log.logger(), "bad.yaml:1:1: wrong", t.TempDir()
-		a.dests[0].cfg.Buffer.Type = "disk" // and volatile
-		well := *a.dests[0]
+		a.log, a.reloads.degraded, a.lock.dir = log.logger(), "bad.yaml:1:1: wrong", t.TempDir()
+		s := a.now.Load()
+		s.dests[0].cfg.Buffer.Type = "disk" // and volatile
+		well := *s.dests[0]
 		cfg := *well.cfg
 		cfg.Buffer.Type = "memory" // volatile, as it should be
 		well.cfg = &cfg
-		a.dests = append(a.dests, &well)
+		s.dests = append(s.dests, &well)
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() { a.report(ctx); close(done) }()

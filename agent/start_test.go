@@ -174,7 +174,7 @@ outputs: { agg: { type: forward, servers: ["127.0.0.1:9"] } }
 	if code, text := r.get("/health/destinations/nobody"); code != http.StatusNotFound || !strings.Contains(text, `"nobody"`) {
 		t.Errorf("an unknown destination: %d %s", code, text)
 	}
-	r.ins[0].ended.Store(true)
+	r.now.Load().ins[0].ended.Store(true)
 	if code, text := r.get("/health/live"); code != http.StatusServiceUnavailable || !strings.Contains(text, `"docker"`) {
 		t.Errorf("an input that has ended: %d %s", code, text)
 	}
@@ -182,15 +182,15 @@ outputs: { agg: { type: forward, servers: ["127.0.0.1:9"] } }
 
 func TestDegradedIsNotReady(t *testing.T) {
 	r := build(t, parse(t, head(t.TempDir())+toNull, nil))
-	r.degraded = "bad.yaml:1:1: wrong"
+	r.reloads.degraded = "bad.yaml:1:1: wrong"
 	r.run()
-	if code, text := r.get("/health/ready"); code != http.StatusServiceUnavailable || !strings.Contains(text, r.degraded) {
+	if code, text := r.get("/health/ready"); code != http.StatusServiceUnavailable || !strings.Contains(text, r.reloads.degraded) {
 		t.Errorf("ready: %d %s", code, text)
 	}
 	if code, text := r.get("/health/live"); code != http.StatusOK {
 		t.Errorf("live: %d %s", code, text)
 	}
-	if _, page := r.get("/metrics"); total(values(t, page, "config_degraded")) != 1 || r.page().Degraded != r.degraded {
+	if _, page := r.get("/metrics"); total(values(t, page, "config_degraded")) != 1 || r.page().Degraded != r.reloads.degraded {
 		t.Error("metrics or status don't say it")
 	}
 }
@@ -207,8 +207,8 @@ outputs: { old: { type: forward, servers: ["127.0.0.1:9"] } }
 	r.end()
 	r = start(t, head(dir)+toNull)
 	eventually(t, func() string {
-		if w := fmt.Sprint(r.page().Warnings); !strings.Contains(w, filepath.Join(dir, "buffers", "old")) {
-			return "no warning: " + w
+		if list := r.page().Orphans; len(list) != 1 || list[0].Name != "old" || list[0].Bytes == 0 {
+			return fmt.Sprintf("orphans: %+v", list)
 		}
 		return ""
 	})
@@ -225,7 +225,7 @@ outputs: { old: { type: forward, servers: ["127.0.0.1:9"] } }
 func TestLastConfigIsKept(t *testing.T) {
 	dir := t.TempDir()
 	r := build(t, parse(t, head(dir)+toNull, nil))
-	r.source = []byte("first")
+	r.opts.Source = []byte("first")
 	r.run().end()
 	text, name, err := LastConfig(dir)
 	if err != nil || string(text) != "first" {
@@ -235,7 +235,7 @@ func TestLastConfigIsKept(t *testing.T) {
 		t.Errorf("%v %v", info.Mode(), err)
 	}
 	r = build(t, parse(t, head(dir)+toNull, nil))
-	r.source, r.degraded = []byte("second"), "bad"
+	r.opts.Source, r.reloads.degraded = []byte("second"), "bad"
 	r.run().end()
 	if text, _, _ := LastConfig(dir); string(text) != "first" {
 		t.Errorf("a degraded run replaced it: %q", text)

@@ -1,7 +1,7 @@
 package agent
 
 import (
-	"runtime"
+	"cmp"
 	"slices"
 	"time"
 
@@ -124,41 +124,38 @@ type DestinationStatus struct {
 
 // Status returns a snapshot. The parts are read one after the other; the ledger in each balances.
 func (a *Agent) Status() Status {
-	s := Status{Version: a.version, Phase: a.phase.String(), Started: a.started, Config: a.cfg.Path, Degraded: a.degraded, Routes: a.router.Stats().Routes}
-	if s.Config == "" {
-		s.Config = "embedded default"
+	set := a.now.Load()
+	s := Status{
+		Version: a.opts.Version, Phase: a.phase.String(), Started: a.started, Now: time.Now(), Host: a.parts.host,
+		Config: cmp.Or(set.cfg.Path, "embedded default"), Degraded: a.reloads.why(), Reload: a.reloads.latest(),
+		Inputs: []InputStatus{}, Routes: []RouteStatus{}, Destinations: []DestinationStatus{},
 	}
 	a.mu.Lock()
-	s.Warnings = slices.Clone(a.warnings)
+	s.Warnings, s.Orphans = slices.Clone(a.warnings), slices.Clone(a.orphans)
 	a.mu.Unlock()
-	for _, in := range a.ins {
-		st, rt := in.stats()
+	for _, in := range set.ins {
+		st, rt := a.inputStats(in)
 		s.Inputs = append(s.Inputs, inputStatus(in, st, rt))
 	}
-	for _, d := range a.dests {
+	routed := a.routed()
+	for i := range set.cfg.Routes {
+		r := &set.cfg.Routes[i]
+		s.Routes = append(s.Routes, RouteStatus{
+			Name: r.Name, To: append([]string{}, r.To...), Discard: r.Discard, Continue: r.Continue, Events: routed.Routes[r.Name], Bytes: routed.Bytes[r.Name],
+		})
+	}
+	for _, d := range set.dests {
 		s.Destinations = append(s.Destinations, destinationStatus(d))
 	}
 	return s
 }
 
-// stats reads the counters of an input and of its way through the router, which counts a moment earlier. They are
-// read again while a batch is just between the two.
-func (in *input) stats() (inputs.Stats, router.IntakeStats) {
-	for try := 0; ; try++ {
-		st, rt := in.in.Stats(), in.intake.Stats()
-		if try == 100 || st.Received == rt.Routed+sum(rt.Dropped)+sum(rt.Discarded)+sum(st.Invalid) {
-			return st, rt
-		}
-		runtime.Gosched()
-	}
-}
-
 func inputStatus(in *input, st inputs.Stats, rt router.IntakeStats) InputStatus {
-	out := InputStatus{
+	return InputStatus{
 		Name: in.name, Type: in.kind, Listen: in.addresses(), Received: st.Received, Routed: rt.Routed, Dropped: rt.Dropped, Discarded: rt.Discarded,
-		Invalid: st.Invalid, Errors: st.Errors, Connections: st.Connections, Refused: st.Refused, Acks: st.Acks, HeldLines: st.Held, BrokenLines: st.Broken, Rejected: rt.Rejected, Truncated: rt.Truncated, Bytes: st.Bytes,
+		Invalid: st.Invalid, Errors: st.Errors, Connections: st.Connections, Refused: st.Refused, Acks: st.Acks, HeldLines: st.Held, BrokenLines: st.Broken,
+		Rejected: rt.Rejected, Truncated: rt.Truncated, Redacted: rt.Redacted, Routes: rt.Routes, Bytes: st.Bytes,
 	}
-	return out
 }
 
 func destinationStatus(d *target) DestinationStatus {
@@ -166,14 +163,15 @@ func destinationStatus(d *target) DestinationStatus {
 	b := st.Buffer
 	out := DestinationStatus{
 		Name: st.Name, Type: d.cfg.Type, Breaker: st.Breaker, Since: st.Since, Error: st.Error, Hint: st.Hint,
-		Volatile: b.Volatile, Problem: b.Problem, Full: b.Full,
+		Volatile: b.Volatile, Problem: cmp.Or(b.Problem, st.Trouble), Full: b.Full,
 		Offered: b.Offered, Delivered: b.Delivered, DeadLettered: b.DeadLettered, Shed: b.Shed, Moved: b.Moved, Buffered: b.Buffered, Leased: b.Leased,
 		Bytes: b.Bytes, DiskBytes: b.DiskBytes, MaxBytes: b.MaxBytes, MemoryBytes: b.MemoryBytes,
-		Requests: st.Requests, Failed: st.Failed, Retried: st.Retried, InFlight: st.InFlight, Output: st.Output,
-		DeadKept: dead.Events, DeadBytes: dead.Bytes, DeadDiscarded: dead.Discarded,
+		Requests: st.Requests, Failed: st.Failed, Retried: st.Retried, InFlight: st.InFlight, Sent: st.Sent, Output: st.Output,
+		MaxRate: int64(d.cfg.MaxRate), Limited: st.Limited, Fallback: d.cfg.Buffer.Fallback, Replayed: d.replayed.Load(),
+		DeadKept: dead.Events, DeadBytes: dead.Bytes, DeadDiscarded: dead.Discarded, DeadReasons: map[string]uint64{},
 	}
-	if out.Problem == "" {
-		out.Problem = st.Trouble
+	if st.Moving {
+		out.Moving = st.MovingWhy
 	}
 	if !st.NextTry.IsZero() {
 		out.NextTry = &st.NextTry

@@ -26,42 +26,45 @@ type patience struct {
 func defaultPatience() patience { return patience{failing: 3 * time.Second, killed: 2 * time.Second} }
 
 // stop ends the inputs, lets the destinations deliver, and closes everything, within the deadline of the shutdown.
-func (a *Agent) stop(stopDelivery func(), receiving, aside *sync.WaitGroup) {
+func (a *Agent) stop(stopDelivery func()) {
 	asked := time.Now()
-	deadline := asked.Add(a.cfg.Shutdown.Deadline)
-	a.phase.set(stopping)
-	a.log.Info("shutting down: intake goes on until it is quiet", zap.Duration("quiet", a.cfg.Shutdown.Quiet), zap.Duration("deadline", a.cfg.Shutdown.Deadline))
-	for _, d := range a.dests {
+	a.phase.set(stoppingPhase)
+	a.reloads.end()
+	s := a.now.Load()
+	deadline := asked.Add(s.cfg.Shutdown.Deadline)
+	a.log.Info("shutting down: intake goes on until it is quiet", zap.Duration("quiet", s.cfg.Shutdown.Quiet), zap.Duration("deadline", s.cfg.Shutdown.Deadline))
+	for _, d := range s.dests {
 		d.Drain()
 	}
 	unhook := context.AfterFunc(a.kill, func() { // the second signal
 		a.log.Warn("asked again: stopping now")
-		for _, in := range a.ins {
+		for _, in := range s.ins {
 			in.in.Stop()
 		}
 	})
 	defer unhook()
 
 	// Inputs end by themselves, 3 s before the deadline at the latest.
-	if !a.await(receiving.Wait, deadline.Add(-endOfDelivery)) {
+	if !a.await(a.life.receiving.Wait, deadline.Add(-endOfDelivery)) {
 		a.log.Error("an input hangs: what it has not acknowledged is left to its peers")
 	}
-	a.awaitDelivery(deadline)
+	a.awaitDelivery(s.dests, deadline)
 	stopDelivery()
-	for _, d := range a.dests {
+	for _, d := range s.dests {
 		a.await(func() { <-d.ended }, deadline.Add(-endOfRequests))
 	}
 	var closing sync.WaitGroup
-	for _, d := range a.dests {
+	for _, d := range s.dests {
 		closing.Go(func() { a.closeTarget(d, deadline.Add(-endOfClosing)) })
 	}
 	closing.Wait()
-	a.await(aside.Wait, deadline.Add(-endOfClosing))
+	a.await(a.life.aside.Wait, deadline.Add(-endOfClosing))
 	last := time.Now().Add(endOfAdmin)
 	if deadline.Before(last) {
 		last = deadline
 	}
-	a.await(func() { a.admin.stop(last) }, last.Add(endOfAdmin))
+	a.await(func() { a.page().stop(last) }, last.Add(endOfAdmin))
+	a.reloads.retiring.Wait()
 	a.lock.release()
 	a.log.Info("stopped", zap.Duration("took", time.Since(asked)))
 }
@@ -97,16 +100,16 @@ func (a *Agent) await(f func(), until time.Time) bool {
 
 // awaitDelivery waits until every destination is empty or has no hope. One whose breaker is not closed isn't waited
 // for, and one whose attempts fail only for a moment.
-func (a *Agent) awaitDelivery(deadline time.Time) {
+func (a *Agent) awaitDelivery(dests []*target, deadline time.Time) {
 	ctx, cancel := context.WithDeadline(a.kill, deadline.Add(-endOfDelivery))
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	failing := make([]time.Time, len(a.dests)) // since when
-	delivered := make([]uint64, len(a.dests))
+	failing := make([]time.Time, len(dests)) // since when
+	delivered := make([]uint64, len(dests))
 	for {
 		waiting := false
-		for i, d := range a.dests {
+		for i, d := range dests {
 			s := d.Stats()
 			if s.Error == "" || s.Buffer.Delivered != delivered[i] {
 				failing[i] = time.Time{}

@@ -73,14 +73,16 @@ func assembled(t *testing.T, deadline time.Duration, in serving, dests ...*desti
 	cfg := parse(t, head(t.TempDir())+toNull, nil)
 	cfg.Shutdown.Deadline = deadline
 	r.Agent.kill, r.kill = context.WithCancel(context.Background())
-	r.cfg, r.Agent.log, r.dests = cfg, r.log.logger(), nil
+	r.Agent.log = r.log.logger()
+	s := r.now.Load()
+	s.cfg, s.dests = cfg, nil
 	r.lock.dir = cfg.DataDir
 	r.patience = patience{failing: 500 * time.Millisecond, killed: 300 * time.Millisecond}
 	r.admin = &admin{a: r.Agent}
-	r.ins = []*input{{name: "in", in: in, intake: r.router.Intake("in")}}
+	s.ins = []*input{{name: "in", in: in, done: make(chan struct{})}}
 	for _, d := range dests {
 		dead := &deadLetters{Dead: buffer.NewDead(t.TempDir(), 1<<20, nil, nil)}
-		r.dests = append(r.dests, &target{Destination: d, cfg: &cfg.Outputs[0], dead: dead, ended: make(chan struct{})})
+		s.dests = append(s.dests, &target{Destination: d, cfg: &cfg.Outputs[0], standing: &standing{dead: dead, taps: &r.taps, ended: make(chan struct{})}})
 	}
 	return r.run()
 }
@@ -121,7 +123,7 @@ func TestShutdownEndsInTime(t *testing.T) {
 			}
 			r := assembled(t, c.deadline, in, dests...)
 			eventually(t, func() string {
-				if c.name == "send" && r.dests[1].Stats().InFlight == 0 {
+				if c.name == "send" && r.now.Load().dests[1].Stats().InFlight == 0 {
 					return "no request yet"
 				}
 				return ""
@@ -148,7 +150,7 @@ func TestShutdownEndsInTime(t *testing.T) {
 				}
 			}
 			close(h.until)
-			for _, d := range r.dests {
+			for _, d := range r.now.Load().dests {
 				<-d.ended
 			}
 		})
@@ -198,7 +200,7 @@ func TestShutdownWaitsForWhatHasHope(t *testing.T) {
 			r := assembled(t, 4*time.Second, hangingInput{}, parked("d", c.out, b, c.retry))
 			oneEvent(t, b)
 			eventually(t, func() string {
-				if s := r.dests[0].Stats(); s.Breaker != c.breaker || s.Requests == 0 {
+				if s := r.now.Load().dests[0].Stats(); s.Breaker != c.breaker || s.Requests == 0 {
 					return fmt.Sprintf("breaker is %s after %d attempts", s.Breaker, s.Requests)
 				}
 				return ""
