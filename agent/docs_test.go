@@ -15,99 +15,94 @@ import (
 	"github.com/firebreak/firebreak/config"
 )
 
-var update = flag.Bool("update", false, "write the generated parts of docs/CONFIGURATION.md and docs/METRICS.md anew")
+var update = flag.Bool("update", false, "write the generated parts of docs/reference anew")
 
-// generated replaces what stands between <!-- NAME: made by go test ./agent -update --> and <!-- end --> in a page.
-func generated(t *testing.T, path string, parts map[string]string) string {
+const reference = "../docs/reference/"
+
+// generated compares a file of the reference with what the code says, or writes it with -update.
+func generated(t *testing.T, name, want string) {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	if *update {
+		if err := os.WriteFile(reference+name, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := gocmp.Diff(readDoc(t, name), want); diff != "" {
+		t.Errorf("docs/reference/%s is not what the code says; go test ./agent -update makes it anew:\n%s", name, diff)
+	}
+}
+
+func readDoc(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(reference + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := string(b)
-	seen := map[string]bool{}
-	re := regexp.MustCompile(`(?s)(<!-- ([a-z: _]+?): made by go test \./agent -update -->\n).*?(<!-- end -->)`)
-	got := re.ReplaceAllStringFunc(page, func(s string) string {
-		m := re.FindStringSubmatch(s)
-		text, ok := parts[m[2]]
-		if !ok {
-			t.Errorf("%s: nothing makes the part %q", path, m[2])
-		}
-		seen[m[2]] = true
-		return m[1] + "\n" + text + "\n" + m[3]
-	})
-	for name := range parts {
-		if !seen[name] {
-			t.Errorf("%s lacks the part %q", path, name)
-		}
-	}
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if diff := gocmp.Diff(page, got); diff != "" {
-		t.Errorf("%s is not what the code says; go test ./agent -update makes it anew:\n%s", path, diff)
-	}
-	return got
+	return string(b)
 }
 
-func TestConfigurationDocs(t *testing.T) {
-	kinds := Kinds()
-	parts := map[string]string{}
-	add := func(name, prefix, kind string) {
-		text := ""
-		for _, o := range config.Describe(kinds) {
-			if rest, ok := strings.CutPrefix(o.Path, prefix); ok && o.Kind == kind && (prefix != "" || !regexp.MustCompile(`^(inputs|outputs|processors)\b`).MatchString(rest)) {
-				o.Path = rest
-				text += row(o)
-			}
-		}
-		if text == "" {
-			text = "No options of its own.\n"
-		} else {
-			text = "| option | type | default | |\n|---|---|---|---|\n" + text
-		}
-		parts[name] = text
-	}
-	add("general", "", "")
-	for _, k := range kinds.Inputs {
-		add("input "+k.Name, "inputs.NAME.", k.Name)
-		parts["input "+k.Name] = k.Summary + "\n\n" + parts["input "+k.Name]
-	}
-	add("outputs", "outputs.NAME.", "")
-	for _, k := range kinds.Outputs {
-		add("output "+k.Name, "outputs.NAME.", k.Name)
-		parts["output "+k.Name] = k.Summary + "\n\n" + parts["output "+k.Name]
-	}
-	add("parse_json", "processors[].parse_json.", "")
-	add("size_guard", "processors[].size_guard.", "")
-	page := generated(t, "../docs/CONFIGURATION.md", parts)
-	checkExamples(t, page)
-}
+var part = regexp.MustCompile(`(?s)(<!-- ([a-z0-9:_ -]+?): made by go test \./agent -update -->\n).*?(<!-- end -->)`)
 
-// checkExamples loads every whole configuration of a page.
-func checkExamples(t *testing.T, page string) {
+// fill replaces what stands between <!-- NAME: made by go test ./agent -update --> and <!-- end --> in a page. A type
+// that has no such part gets a section at the end, which lacks an example.
+func fill(t *testing.T, name string, parts map[string]string) {
 	t.Helper()
-	files := func(path string) ([]byte, error) { return []byte("secret"), nil }
-	env := func(string) (string, bool) { return "value", true }
-	n := 0
-	for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(page, -1) {
-		if !strings.Contains(m[1], "outputs:") {
+	page := readDoc(t, name)
+	for _, p := range slices.Sorted(mapKeys(parts)) {
+		if strings.Contains(page, "<!-- "+p+": made by") {
 			continue
 		}
-		n++
-		cfg, err := config.Load("example", []byte(m[1]), Kinds(), config.Lookup{LookupEnv: env, ReadFile: files})
-		if err == nil {
-			err = Check(cfg)
+		_, typ, ok := strings.Cut(p, " ")
+		if !ok || !*update {
+			t.Errorf("docs/reference/%s lacks the part %q", name, p)
+			continue
 		}
-		if err != nil {
-			t.Errorf("an example is wrong: %v\n%s", err, m[1])
-		}
+		page += fmt.Sprintf("\n## type: %s\n\n<!-- %s: made by go test ./agent -update -->\n<!-- end -->\n", typ, p)
 	}
-	if n == 0 {
-		t.Error("no whole configuration is in the page")
+	page = part.ReplaceAllStringFunc(page, func(s string) string {
+		m := part.FindStringSubmatch(s)
+		text, ok := parts[m[2]]
+		if !ok {
+			t.Errorf("docs/reference/%s: nothing makes the part %q", name, m[2])
+		}
+		return m[1] + "\n" + text + "\n" + m[3]
+	})
+	generated(t, name, page)
+}
+
+func mapKeys(m map[string]string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
 	}
 }
+
+// options is the table of the options below a prefix.
+func options(t *testing.T, kind, prefix string) string {
+	t.Helper()
+	text := ""
+	for _, o := range config.Describe(Kinds()) {
+		rest, ok := strings.CutPrefix(o.Path, prefix)
+		if !ok || o.Kind != kind || prefix == "" && topSection.MatchString(rest) {
+			continue
+		}
+		if o.Doc == "" && o.Type != "mapping" {
+			t.Errorf("the option %s of %s has no doc", o.Path, kind)
+		}
+		o.Path = rest
+		text += row(o)
+	}
+	if text == "" {
+		return "No options of its own.\n"
+	}
+	return "| option | type | default | |\n|---|---|---|---|\n" + text
+}
+
+var topSection = regexp.MustCompile(`^(inputs|outputs|processors)\b`)
 
 func row(o config.Option) string {
 	def := "–"
@@ -118,48 +113,90 @@ func row(o config.Option) string {
 		def = "`" + strings.NewReplacer(`["`, "", `"]`, "", `", "`, ", ").Replace(o.Default) + "`"
 	}
 	typ := o.Type
-	if strings.HasSuffix(o.Path, "[]") {
-		typ = "list"
-		o.Path = strings.TrimSuffix(o.Path, "[]")
-	}
 	if len(o.Enum) > 0 {
 		typ = "`" + strings.Join(o.Enum, "`, `") + "`"
 	}
 	if o.Template {
-		typ = "template"
+		typ, o.Template = "[template](configuration.md#templates)", false
 	}
-	doc := o.Doc
-	switch {
-	case o.Min != "" && o.Max != "":
-		doc += fmt.Sprintf(" %s to %s.", o.Min, o.Max)
-	case o.Min != "":
-		doc += fmt.Sprintf(" At least %s.", o.Min)
-	case o.Max != "":
-		doc += fmt.Sprintf(" At most %s.", o.Max)
+	if strings.HasSuffix(o.Path, "[]") {
+		o.Path = strings.TrimSuffix(o.Path, "[]")
+		if typ = "list of " + typ; o.Type == "text" && len(o.Enum) == 0 || o.Type == "mapping" {
+			typ = "list"
+		}
 	}
-	return fmt.Sprintf("| `%s` | %s | %s | %s |\n", o.Path, typ, def, strings.ReplaceAll(doc, "|", `\|`))
+	return fmt.Sprintf("| `%s` | %s | %s | %s |\n", o.Path, typ, def, strings.ReplaceAll(o.Text(), "|", `\|`))
 }
 
-func TestMetricsDocs(t *testing.T) {
-	parts := map[string]string{}
-	for _, m := range metricList {
-		part := "process"
-		if len(m.labels) > 0 && m.labels[0] != "version" {
-			part = m.labels[0]
+func TestReferenceOfTheWhole(t *testing.T) {
+	fill(t, "configuration.md", map[string]string{"general": options(t, "", "")})
+	list := func(title, page string, kinds []config.Kind) string {
+		text := "| " + title + " | |\n|---|---|\n"
+		for _, k := range kinds {
+			text += fmt.Sprintf("| [%s](%s#type-%s) | %s |\n", k.Name, page, k.Name, k.Summary)
 		}
-		kind := "gauge"
-		if strings.HasSuffix(m.name, "_total") {
-			kind = "counter"
+		return text
+	}
+	k := Kinds()
+	fill(t, "README.md", map[string]string{"types": list("input", "inputs.md", k.Inputs) + "\n" + list("output", "outputs.md", k.Outputs)})
+}
+
+func TestReferenceOfInputsAndOutputs(t *testing.T) {
+	kinds := func(what, prefix string, list []config.Kind) map[string]string {
+		parts := map[string]string{}
+		for _, k := range list {
+			parts[what+" "+k.Name] = k.Summary + "\n\n" + options(t, k.Name, prefix)
+		}
+		return parts
+	}
+	fill(t, "inputs.md", kinds("input", "inputs.NAME.", Kinds().Inputs))
+	outputs := kinds("output", "outputs.NAME.", Kinds().Outputs)
+	outputs["outputs"] = options(t, "", "outputs.NAME.")
+	fill(t, "outputs.md", outputs)
+}
+
+func TestReferenceOfProcessors(t *testing.T) {
+	parts := map[string]string{}
+	for _, o := range config.Describe(Kinds()) {
+		if rest, ok := strings.CutPrefix(o.Path, "processors[]."); ok {
+			action, _, _ := strings.Cut(rest, ".")
+			parts["processor "+action] = options(t, "", "processors[]."+action+".")
+		}
+	}
+	fill(t, "processors.md", parts)
+}
+
+func TestReferenceOfMetrics(t *testing.T) {
+	parts := map[string]string{}
+	seen := map[string]bool{}
+	for _, m := range metricList {
+		if seen[m.name] {
+			t.Errorf("the metric %s is listed twice", m.name)
+		}
+		seen[m.name] = true
+		part := "process"
+		if len(m.labels) > 0 && slices.Contains([]string{"input", "route", "destination"}, m.labels[0]) {
+			part = m.labels[0]
 		}
 		if parts[part] == "" {
 			parts[part] = "| metric | type | labels | |\n|---|---|---|---|\n"
 		}
-		parts[part] += fmt.Sprintf("| `firebreak_%s` | %s | %s | %s |\n", m.name, kind, cmp.Or(strings.Join(m.labels, ", "), "–"), m.help)
+		parts[part] += fmt.Sprintf("| `firebreak_%s` | %s | %s | %s |\n", m.name, metricType(m), cmp.Or(strings.Join(m.labels, ", "), "–"), m.help)
 	}
-	generated(t, "../docs/METRICS.md", parts)
-	names := slices.Clone(metricList)
-	slices.SortFunc(names, func(a, b metric) int { return cmp.Compare(a.name, b.name) })
-	if d := slices.CompactFunc(names, func(a, b metric) bool { return a.name == b.name }); len(d) != len(metricList) {
-		t.Error("a metric is listed twice")
+	fill(t, "metrics.md", parts)
+}
+
+func metricType(m metric) string {
+	if strings.HasSuffix(m.name, "_total") {
+		return "counter"
 	}
+	return "gauge"
+}
+
+func TestTheSchemaIsShipped(t *testing.T) {
+	b, err := config.Schema(Kinds())
+	if err != nil {
+		t.Fatal(err)
+	}
+	generated(t, "firebreak.schema.json", string(b))
 }

@@ -112,8 +112,8 @@ type Buffer struct {
 	MaxBytes      Size          `key:"max_bytes" doc:"Bound of the buffer: 1GiB on disk, 32MiB in memory unless set." min:"1MiB"`
 	Memory        Size          `key:"memory" default:"8MiB" min:"1MiB" doc:"Memory share of a disk buffer: the newest events, and everything while its disk is in trouble."`
 	MaxAge        time.Duration `key:"max_age" default:"0s" doc:"Events that arrived longer ago than this are shed, reason max_age; 0s: never."`
-	Fallback      string        `key:"fallback" doc:"Name of another output, whose own on_full isn't block: at the bound the oldest events move there, and on_full applies only to what can't move fast enough. What has moved waits in that output's buffer, with its bounds and its durability."`
-	FallbackAfter time.Duration `key:"fallback_after" default:"0s" doc:"Events also move to fallback once the breaker has not been closed for this long, such as 10m; 0s: only at the bound."`
+	Fallback      string        `key:"fallback" doc:"Name of another output, whose own on_full isn't block: near the bound (from three quarters of max_bytes on) the oldest events move there, and on_full applies only to what can't move fast enough. What has moved waits in that output's buffer, with its bounds and its durability."`
+	FallbackAfter time.Duration `key:"fallback_after" default:"0s" doc:"Events also move to fallback once the breaker has not been closed for this long, such as 10m; 0s: only near the bound."`
 	OnFull        string        `key:"on_full" default:"shed_oldest" enum:"shed_oldest,shed_newest,block" doc:"What happens at max_bytes. block stops the reading of the connections that send to this destination, and so the other types on them."`
 	Sync          string        `key:"sync" default:"interval" enum:"interval,always,never" doc:"When written data is forced to the disk: each second, before an acknowledgement, or when the system does. Matters for a power cut only, not for a kill."`
 	MinFree       Percent       `key:"min_free" default:"10%" doc:"Share of the volume to leave free; below it the destination sheds its own oldest events."`
