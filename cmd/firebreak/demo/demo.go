@@ -45,7 +45,7 @@ type Options struct {
 var ErrBroken = errors.New("the promise did not hold")
 
 // ErrInterrupted says that the story was not told to its end.
-var ErrInterrupted = errors.New("interrupted; nothing is left behind")
+var ErrInterrupted = errors.New("interrupted")
 
 // Run tells the story. It leaves no file behind, unless Options.Keep says so, and no goroutine. It returns early when
 // ctx ends.
@@ -72,17 +72,21 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	if err := s.tell(ctx, o, dir); err != nil {
 		if ctx.Err() == nil {
-			return err
+			return kept(err, dir, o)
 		}
-		if o.Keep {
-			return fmt.Errorf("interrupted; %s is kept", dir)
-		}
-		return ErrInterrupted
+		return kept(ErrInterrupted, dir, o)
 	}
 	if o.Keep {
 		s.sum.Directory = dir
 	}
 	return s.conclude(o)
+}
+
+func kept(err error, dir string, o Options) error {
+	if o.Keep {
+		return fmt.Errorf("%w; %s is kept", err, dir)
+	}
+	return err
 }
 
 // tell starts everything, runs the story, and ends everything again.
@@ -138,20 +142,22 @@ func (s *story) tell(ctx context.Context, o Options, dir string) error {
 func (s *story) summarise() {
 	status := s.router.Status()
 	m := &s.sum
-	m.limit, m.Killed = s.pace.limit, killed
+	m.Killed, m.Hiccup = killed, time.Duration(s.hiccup.Load()).Seconds()
+	m.Limit = s.pace.limit.Seconds() + m.Hiccup
 	m.Problems = []string{}
-	m.KilledAt, m.BackAt = s.since(s.killedAt).Seconds(), s.since(s.backAt).Seconds()
+	m.KilledAt, m.BackAt = s.since(s.atKill.at).Seconds(), s.since(s.backAt).Seconds()
 	for _, in := range status.Inputs {
 		m.Router = Router{Received: in.Received, Discarded: sum(in.Discarded), Invalid: sum(in.Invalid)}
 	}
 	for i, a := range s.aggs {
 		sent, c, d := sentBy(s.containers, i), a.tally.counts(), destination(status, a.kind)
-		before, outage := s.atKill.at.Sub(s.atStart.at), s.back.at.Sub(s.atKill.at)
+		well, ill := s.atKill.at.Sub(s.began), s.back.at.Sub(s.atKill.at)
 		m.Aggregators = append(m.Aggregators, Aggregator{
 			Kind: a.kind, Sent: sum(sent), Received: c.received, Lost: a.tally.missing(sent), Duplicates: c.again, OutOfOrder: c.disordered, Strange: c.strange,
-			Late: c.late, LateLost: c.lateLeft, LongestPause: c.pause.Seconds(), Behind: s.back.sent[i] - min(s.back.sent[i], s.back.received[i]),
-			RateBefore: perSecond(s.atKill.received[i], 0, before),
-			RateOutage: perSecond(s.back.received[i], s.atKill.received[i], outage), SentOutage: perSecond(s.back.sent[i], s.atKill.sent[i], outage),
+			Late: c.late, LateLost: c.lateLeft, PauseBefore: c.pauses[before].Seconds(), PauseOutage: c.pauses[outage].Seconds(), PauseAfter: c.pauses[after].Seconds(),
+			Behind:     s.back.sent[i] - min(s.back.sent[i], s.back.received[i]),
+			RateBefore: perSecond(s.atKill.received[i], 0, well),
+			RateOutage: perSecond(s.back.received[i], s.atKill.received[i], ill), SentOutage: perSecond(s.back.sent[i], s.atKill.sent[i], ill),
 			Offered: d.Offered, Delivered: d.Delivered, DeadLettered: sum(d.DeadLettered), Shed: sum(d.Shed), Moved: sum(d.Moved), Buffered: d.Buffered,
 		})
 	}
@@ -173,18 +179,11 @@ func (s *story) conclude(o Options) error {
 		if err := enc.Encode(s.sum); err != nil {
 			return fmt.Errorf("write the summary: %w", err)
 		}
-	} else if err := s.view.print(s.sum.report(s.style())); err != nil {
+	} else if err := s.view.print(s.sum.report(s.view.page())); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
 	}
 	if !s.sum.Held {
 		return ErrBroken
 	}
 	return nil
-}
-
-func (s *story) style() style {
-	if t, ok := s.view.(*terminalView); ok {
-		return t.style
-	}
-	return style{}
 }

@@ -7,22 +7,23 @@ import (
 	"time"
 )
 
-var resultColumns = []column{{"RECEIVED", 9, true}, {"lines", 8, false}, {"lost", 5, false}, {"twice", 5, false}, {"disorder", 8, false},
-	{"longest pause", 13, false}, {"lines/s before, in outage", 25, false}}
+var resultSpans = []column{{"", 41, true}, {"before outage", 16, false}, {"in the outage", 17, false}}
+
+var resultColumns = []column{{"RECEIVED", 8, true}, {"lines", 7, false}, {"lost", 5, false}, {"twice", 5, false}, {"disorder", 8, false},
+	{"lines/s", 7, false}, {"pause", 7, false}, {"lines/s", 8, false}, {"pause", 7, false}}
 
 // report is the end of the story for people.
-func (s *Summary) report(st style) string {
+func (s *Summary) report(st style, width int) string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
-	p("\nWhat the aggregators received, by the numbers in the lines:\n\n  %s\n", st.head(resultColumns, textWidth-2))
+	p("\nWhat the aggregators received, by the numbers in the lines:\n\n  %s\n  %s\n", st.head(resultSpans, width-2), st.head(resultColumns, width-2))
 	for _, a := range s.Aggregators {
-		rates := fmt.Sprintf("%s, %s", number(uint64(a.RateBefore+0.5)), number(uint64(a.RateOutage+0.5)))
-		p("  %s\n", st.row(resultColumns, textWidth-2, cell{a.Kind, plainText}, cell{number(a.Received), plainText}, bad(a.Lost), cell{number(a.Duplicates), plainText},
-			bad(a.OutOfOrder), cell{short(seconds(a.LongestPause)), plainText}, cell{rates, plainText}))
+		p("  %s\n", st.row(resultColumns, width-2, cell{a.Kind, plainText}, cell{number(a.Received), plainText}, bad(a.Lost), cell{number(a.Duplicates), plainText}, bad(a.OutOfOrder),
+			cell{rate(a.RateBefore), plainText}, pause(a.PauseBefore), cell{rate(a.RateOutage), plainText}, pause(a.PauseOutage)))
 	}
 	p("\n")
 	item := func(text string) {
-		for i, line := range wrap(text, textWidth-4, 0) {
+		for i, line := range wrap(text, width-4, 0) {
 			p("%s%s\n", [...]string{"  - ", "    "}[min(i, 1)], line)
 		}
 	}
@@ -53,19 +54,26 @@ Next:
 }
 
 func (s *Summary) others() string {
-	var names, behind []string
+	var names, got, sent []string
 	pause := 0.0
 	for _, a := range s.Aggregators {
 		if a.Kind == s.Killed {
 			continue
 		}
 		names = append(names, a.Kind)
-		behind = append(behind, fmt.Sprintf("%s of %s lines/s", number(uint64(a.RateOutage+0.5)), number(uint64(a.SentOutage+0.5))))
-		pause = max(pause, a.LongestPause)
+		got = append(got, rate(a.RateOutage))
+		sent = append(sent, rate(a.SentOutage))
+		pause = max(pause, a.PauseOutage)
 	}
-	return fmt.Sprintf("%s, while %s was dead for %.1f s: received %s that were sent; longest pause %s in all.",
-		strings.Join(names, " and "), s.Killed, s.BackAt-s.KilledAt, strings.Join(behind, " and "), short(seconds(pause)))
+	text := fmt.Sprintf("%s, in the %.1f s that %s was dead: %s lines/s arrived, %s were sent; the longest pause was %s.",
+		and(names), s.BackAt-s.KilledAt, s.Killed, and(got), and(sent), short(seconds(pause)))
+	if s.Hiccup >= 0.1 {
+		text += fmt.Sprintf(" (This machine is busy: it was up to %s late without the router.)", short(seconds(s.Hiccup)))
+	}
+	return text
 }
+
+func and(words []string) string { return strings.Join(words, " and ") }
 
 func (s *Summary) containers() string {
 	sent, failures, slowest := uint64(0), uint64(0), 0.0
@@ -87,7 +95,7 @@ func (s *Summary) victim() string {
 		if a.Kind != s.Killed {
 			continue
 		}
-		end := "It did not catch up"
+		end := "It never caught up"
 		if s.CaughtUpAt > 0 {
 			end = fmt.Sprintf("It had caught up %s after its return", short(seconds(s.CaughtUpAt-s.BackAt)))
 		}
@@ -119,3 +127,12 @@ func (s *Summary) ledger() string {
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func rate(perSecond float64) string { return number(uint64(perSecond + 0.5)) }
+
+func pause(s float64) cell {
+	if s == 0 {
+		return cell{"-", plainText}
+	}
+	return cell{short(seconds(s)), plainText}
+}

@@ -74,11 +74,13 @@ func (c *warningCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	for _, f := range append(c.with[:len(c.with):len(c.with)], fields...) {
 		f.AddTo(m)
 	}
-	text := e.Message
-	for _, key := range [...]string{"destination", "error"} {
-		if v, ok := m.Fields[key]; ok {
-			text += fmt.Sprintf(", %s: %v", key, v)
-		}
+	text := "router"
+	if v, ok := m.Fields["destination"]; ok {
+		text += fmt.Sprintf(" [%v]", v)
+	}
+	text += ": " + e.Message
+	if v, ok := m.Fields["error"]; ok {
+		text += fmt.Sprintf(": %v", v)
 	}
 	c.to.mu.Lock()
 	defer c.to.mu.Unlock()

@@ -86,7 +86,7 @@ func (s *story) look() state {
 	for i, kind := range kinds {
 		d := destination(status, kind)
 		row := destinationRow{
-			Name: kind, Dead: kind == killed && s.outage, Backlog: d.Buffered, Bytes: d.Bytes, Breaker: d.Breaker, Lost: sum(d.Shed) + sum(d.DeadLettered),
+			Name: kind, Dead: kind == killed && s.phase == outage, Backlog: d.Buffered, Bytes: d.Bytes, Breaker: d.Breaker, Lost: sum(d.Shed) + sum(d.DeadLettered),
 			In: perSecond(smp.in[i], old.in[i], took), Out: perSecond(smp.out[i], old.out[i], took),
 		}
 		if d.Oldest != nil && d.Buffered > 0 {

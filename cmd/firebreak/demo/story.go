@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/firebreak/firebreak/agent"
@@ -40,15 +41,16 @@ type story struct {
 	containers []*container
 	meter      meter
 	began      time.Time
-	outage     bool
+	phase      phase
 
+	hiccup     atomic.Int64    // ns: how late this machine is at worst
 	stop, kill context.Context // of the containers
 	stopAll    context.CancelFunc
 	logging    sync.WaitGroup
 
-	sum                   Summary
-	killedAt, backAt      time.Time
-	atStart, atKill, back mark
+	sum          Summary
+	backAt       time.Time
+	atKill, back mark
 }
 
 // A mark is what was sent and received up to a moment.
@@ -78,20 +80,59 @@ func (s *story) run(ctx context.Context) error {
 	defer s.logging.Wait()
 	defer s.stopAll()
 	s.kill = ctx
+	s.logging.Go(func() { s.hiccup.Store(int64(hiccup(s.stop))) })
 	s.began = time.Now()
-	s.atStart.at = s.began
 	for _, step := range [...]struct {
-		at time.Duration
-		do func(context.Context) error
-	}{{0, s.begin}, {s.pace.kill, s.killOne}, {s.pace.join, s.joinLate}, {s.pace.back, s.restart}, {s.pace.stop, s.end}} {
-		if err := s.watch(ctx, func() bool { return time.Since(s.began) >= step.at }); err != nil {
-			return err
+		at    time.Duration
+		ready func() bool // what must be so, too; nil: nothing
+		do    func(context.Context) error
+	}{
+		{0, nil, s.begin},
+		{s.pace.kill, s.allWell, s.killOne},
+		{s.pace.join, nil, s.joinLate},
+		{s.pace.back, s.someWait, s.restart},
+		{s.pace.stop, nil, s.end},
+	} {
+		err := s.watch(ctx, func() bool {
+			passed := time.Since(s.began)
+			return passed >= step.at && (step.ready == nil || step.ready() || passed >= step.at+s.pace.catchUp)
+		})
+		if err == nil {
+			err = step.do(ctx)
 		}
-		if err := step.do(ctx); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return ctx.Err()
+}
+
+// allWell reports whether every aggregator has got something, and more than once.
+func (s *story) allWell() bool {
+	for _, a := range s.aggs {
+		if a.tally.counts().pauses[before] == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// someWait reports whether lines wait for the victim.
+func (s *story) someWait() bool { return destination(s.router.Status(), killed).Buffered > 0 }
+
+// hiccup returns how late a goroutine that has nothing to do with the router wakes up at worst: what a busy machine
+// does to everybody is not the router's doing.
+func hiccup(ctx context.Context) (worst time.Duration) {
+	for last := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return worst
+		case <-time.After(pace):
+		}
+		now := time.Now()
+		worst = max(worst, now.Sub(last)-pace)
+		last = now
+	}
 }
 
 // watch looks at everything, again and again, until done.
@@ -119,7 +160,7 @@ func (s *story) tellWarnings() error {
 		if s.told == maxTold {
 			text += " (what else it says is in its log; see --keep)"
 		}
-		if err := s.say(dim, "router: %s", text); err != nil {
+		if err := s.say(dim, "%s", text); err != nil {
 			return err
 		}
 	}
@@ -160,6 +201,13 @@ func (s *story) start(c *container) error {
 	return nil
 }
 
+func (s *story) enter(p phase) {
+	s.phase = p
+	for _, a := range s.aggs {
+		a.tally.enter(p)
+	}
+}
+
 func (s *story) victim() (int, *aggregator) {
 	for i, a := range s.aggs {
 		if a.kind == killed {
@@ -172,7 +220,7 @@ func (s *story) victim() (int, *aggregator) {
 func (s *story) killOne(context.Context) error {
 	_, a := s.victim()
 	s.atKill = s.mark()
-	s.outage, s.killedAt = true, s.atKill.at
+	s.enter(outage)
 	a.kill()
 	return s.say(red, "Aggregator %q is killed: its connections break, and its port refuses new ones.", a.kind)
 }
@@ -209,7 +257,8 @@ func (s *story) restart(ctx context.Context) error {
 	if err := a.restart(ctx); err != nil {
 		return err
 	}
-	s.backAt, s.outage = time.Now(), false
+	s.backAt = time.Now()
+	s.enter(after)
 	return s.say(green, "Aggregator %q is back. %s lines wait for it; the router finds out at its next attempt.", a.kind, number(waiting))
 }
 
@@ -235,10 +284,13 @@ func (s *story) end(ctx context.Context) error {
 		return err
 	}
 	limit := time.Now().Add(s.pace.catchUp)
-	return s.watch(ctx, func() bool { return time.Now().After(limit) || s.arrived() })
+	if err := s.watch(ctx, func() bool { return time.Now().After(limit) || s.arrived() }); err != nil {
+		return err
+	}
+	return errors.Join(s.tellWarnings(), s.tellCaughtUp(), s.view.show(s.look()))
 }
 
-// arrived reports whether the router is empty and the victim has caught up.
+// arrived reports whether the router has delivered everything: no more can come.
 func (s *story) arrived() bool {
 	status := s.router.Status()
 	delivered, sent := uint64(0), uint64(0)
@@ -251,5 +303,5 @@ func (s *story) arrived() bool {
 	for _, c := range s.containers {
 		sent += c.total()
 	}
-	return delivered >= sent && s.tellCaughtUp() == nil && s.sum.CaughtUpAt > 0
+	return delivered >= sent
 }

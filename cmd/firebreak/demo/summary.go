@@ -1,9 +1,6 @@
 package demo
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // A Summary is what came out of the story, counted by what the aggregators received and by the router's ledger.
 type Summary struct {
@@ -15,13 +12,13 @@ type Summary struct {
 	BackAt      float64 `json:"back_at_seconds"`
 	CaughtUpAt  float64 `json:"caught_up_at_seconds"` // 0: never
 	DirectError string  `json:"direct_connection_error"`
+	Hiccup      float64 `json:"machine_hiccup_seconds"` // how late this machine was at worst, without the router
+	Limit       float64 `json:"limit_seconds"`          // longest pause, send or connect that keeps the promise
 
 	Router      Router       `json:"router"`
 	Aggregators []Aggregator `json:"aggregators"`
 	Containers  []Container  `json:"containers"`
 	Directory   string       `json:"directory,omitempty"` // when it is kept
-
-	limit time.Duration
 }
 
 // Router is the ledger of the router's input.
@@ -43,11 +40,13 @@ type Aggregator struct {
 	Late       uint64 `json:"late"`    // received, after the outage, of what was sent before its end
 	LateLost   uint64 `json:"late_lost"`
 
-	RateBefore   float64 `json:"received_per_second_before_outage"`
-	RateOutage   float64 `json:"received_per_second_in_outage"`
-	SentOutage   float64 `json:"sent_per_second_in_outage"`
-	Behind       uint64  `json:"behind_after_outage"` // sent before its end, not received yet
-	LongestPause float64 `json:"longest_pause_seconds"`
+	RateBefore  float64 `json:"received_per_second_before_outage"`
+	RateOutage  float64 `json:"received_per_second_in_outage"`
+	SentOutage  float64 `json:"sent_per_second_in_outage"`
+	Behind      uint64  `json:"behind_after_outage"` // sent before its end, not received yet
+	PauseBefore float64 `json:"longest_pause_before_outage_seconds"`
+	PauseOutage float64 `json:"longest_pause_in_outage_seconds"`
+	PauseAfter  float64 `json:"longest_pause_after_outage_seconds"`
 
 	Offered      uint64 `json:"offered"`
 	Delivered    uint64 `json:"delivered"`
@@ -71,47 +70,46 @@ type Container struct {
 // judge finds out whether the promise held: one aggregator dies, and nothing else notices; its lines come late.
 func (s *Summary) judge() {
 	wrong := func(format string, args ...any) { s.Problems = append(s.Problems, fmt.Sprintf(format, args...)) }
-	limit := s.limit.Seconds()
 	routed := uint64(0)
 	for _, a := range s.Aggregators {
-		a.judge(s.Killed, limit, wrong)
+		a.judge(s.Killed, s.Limit, wrong)
 		routed += a.Offered
 	}
 	for _, c := range s.Containers {
 		if c.Failed > 0 {
 			wrong("container %s: a send failed: %s", c.Name, c.Error)
 		}
-		if c.LongestSend > limit {
-			wrong("container %s: a send took %.1f s, at most %.1f s are fine", c.Name, c.LongestSend, limit)
+		if c.LongestSend > s.Limit {
+			wrong("container %s: a send took %.1f s, at most %.1f s are fine", c.Name, c.LongestSend, s.Limit)
 		}
-		if c.Connect > limit {
-			wrong("container %s: connecting took %.1f s, at most %.1f s are fine", c.Name, c.Connect, limit)
+		if c.Connect > s.Limit {
+			wrong("container %s: connecting took %.1f s, at most %.1f s are fine", c.Name, c.Connect, s.Limit)
 		}
 	}
 	if r := s.Router; r.Received != routed+r.Discarded+r.Invalid {
 		wrong("router: received %d, but routed %d, discarded %d, invalid %d", r.Received, routed, r.Discarded, r.Invalid)
 	}
 	if s.CaughtUpAt == 0 {
-		wrong("%s: did not catch up", s.Killed)
+		wrong("%s: never caught up", s.Killed)
 	}
 	s.Held = len(s.Problems) == 0
 }
 
 func (a *Aggregator) judge(killed string, limit float64, wrong func(string, ...any)) {
 	if a.Lost > 0 {
-		wrong("%s: lost %d of %d lines", a.Kind, a.Lost, a.Sent)
+		wrong("%s: lost %d of %s", a.Kind, a.Lost, lines(a.Sent))
 	}
 	if a.OutOfOrder > 0 {
-		wrong("%s: %d lines out of order", a.Kind, a.OutOfOrder)
+		wrong("%s: %s out of order", a.Kind, lines(a.OutOfOrder))
 	}
 	if a.Strange > 0 {
-		wrong("%s: %d lines that don't belong there", a.Kind, a.Strange)
+		wrong("%s: %s of another kind", a.Kind, lines(a.Strange))
 	}
 	if n := a.Delivered + a.DeadLettered + a.Shed + a.Moved + a.Buffered; a.Offered != n {
 		wrong("%s: the ledger does not balance: offered %d, accounted for %d", a.Kind, a.Offered, n)
 	}
 	if a.Offered != a.Sent || a.Delivered != a.Sent {
-		wrong("%s: the ledger says offered %d, delivered %d, of %d lines sent", a.Kind, a.Offered, a.Delivered, a.Sent)
+		wrong("%s: the ledger says offered %d, delivered %d, of %s sent", a.Kind, a.Offered, a.Delivered, lines(a.Sent))
 	}
 	if a.Kind == killed {
 		if a.Late == 0 {
@@ -120,12 +118,21 @@ func (a *Aggregator) judge(killed string, limit float64, wrong func(string, ...a
 		return
 	}
 	if a.Duplicates > 0 {
-		wrong("%s: %d lines came twice", a.Kind, a.Duplicates)
+		wrong("%s: %s came twice", a.Kind, lines(a.Duplicates))
 	}
-	if a.LongestPause > limit {
-		wrong("%s: nothing came for %.1f s, at most %.1f s are fine", a.Kind, a.LongestPause, limit)
+	if pause := a.longestPause(); pause > limit {
+		wrong("%s: nothing came for %.1f s, at most %.1f s are fine", a.Kind, pause, limit)
 	}
 	if float64(a.Behind) > limit*a.SentOutage {
-		wrong("%s: %d lines behind when %s came back", a.Kind, a.Behind, killed)
+		wrong("%s: %s behind when %s came back", a.Kind, lines(a.Behind), killed)
 	}
+}
+
+func (a *Aggregator) longestPause() float64 { return max(a.PauseBefore, a.PauseOutage, a.PauseAfter) }
+
+func lines(n uint64) string {
+	if n == 1 {
+		return "1 line"
+	}
+	return fmt.Sprintf("%d lines", n)
 }

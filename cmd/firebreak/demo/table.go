@@ -84,10 +84,10 @@ var (
 func (s style) table(st state, width int) []string {
 	lines := []string{s.head(containerColumns, width)}
 	for _, c := range st.Containers {
-		lines = append(lines, s.row(containerColumns, width, cell{c.Name, plainText}, cell{number(c.Sent), plainText}, cell{number(uint64(c.Rate + 0.5)), plainText},
+		lines = append(lines, s.row(containerColumns, width, cell{c.Name, plainText}, cell{number(c.Sent), plainText}, cell{rate(c.Rate), plainText},
 			bad(c.Failed), cell{short(c.Slowest), plainText}))
 	}
-	lines = append(lines, s.head(destinationColumns, width))
+	lines = append(lines, "", s.head(destinationColumns, width))
 	for _, d := range st.Destinations {
 		name, waiting := cell{d.Name, plainText}, cell{number(d.Backlog), plainText}
 		if d.Dead {
@@ -100,7 +100,7 @@ func (s style) table(st state, width int) []string {
 		if d.Oldest >= time.Second {
 			oldest = fmt.Sprintf("%.1f s", d.Oldest.Seconds())
 		}
-		lines = append(lines, s.row(destinationColumns, width, name, cell{number(uint64(d.In + 0.5)), plainText}, cell{number(uint64(d.Out + 0.5)), plainText},
+		lines = append(lines, s.row(destinationColumns, width, name, cell{rate(d.In), plainText}, cell{rate(d.Out), plainText},
 			waiting, cell{size(d.Bytes), plainText}, breaker(d.Breaker), cell{oldest, plainText}, bad(d.Lost)))
 	}
 	return lines

@@ -18,11 +18,22 @@ type tally struct {
 	disordered uint64 // lines that came for the first time, after a later one of the same container
 	strange    uint64 // lines of another kind, or of nobody
 	last       time.Time
-	pause      time.Duration // longest time between two arrivals
+	phase      phase
+	pauses     [phases]time.Duration // longest time between two arrivals, by when it ended
 
 	late, lateLeft uint64    // lines that had to wait: received, and still missing
 	lateDone       time.Time // when the last of them came
 }
+
+// A phase is a part of the story.
+type phase int
+
+const (
+	before phase = iota // the outage
+	outage
+	after
+	phases
+)
 
 // numbers are the lines of one container that have come.
 type numbers struct {
@@ -38,9 +49,16 @@ func (t *tally) arrive(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.last.IsZero() {
-		t.pause = max(t.pause, now.Sub(t.last))
+		t.pauses[t.phase] = max(t.pauses[t.phase], now.Sub(t.last))
 	}
 	t.last = now
+}
+
+// enter begins a phase.
+func (t *tally) enter(p phase) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.phase = p
 }
 
 // add counts line n of a container.
@@ -118,14 +136,14 @@ func (c *numbers) count(n uint64) (sum uint64) {
 // counts is a snapshot of a tally.
 type counts struct {
 	received, again, disordered, strange, late, lateLeft uint64
-	pause                                                time.Duration
+	pauses                                               [phases]time.Duration
 	lateDone                                             time.Time
 }
 
 func (t *tally) counts() counts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return counts{t.received, t.again, t.disordered, t.strange, t.late, t.lateLeft, t.pause, t.lateDone}
+	return counts{t.received, t.again, t.disordered, t.strange, t.late, t.lateLeft, t.pauses, t.lateDone}
 }
 
 // missing counts the sent lines that have not come.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,8 +14,8 @@ import (
 // minHeight is the least number of lines of a terminal that the table is refreshed in place on.
 const minHeight = 16
 
-// A terminalView keeps the table below the narration and writes it anew in place. It uses two escapes that every
-// terminal knows (ECMA-48): CUU moves up, ED clears what is below.
+// A terminalView keeps the table below the narration and writes it anew in place. It uses three escapes that
+// every terminal knows (ECMA-48): CUU moves up, EL clears the rest of a line, ED what is below.
 type terminalView struct {
 	out   io.Writer
 	style style
@@ -52,64 +53,70 @@ func newView(out io.Writer, noColour bool, env func(string) string, every time.D
 	}
 }
 
+func (v *terminalView) page() (style, int) { return v.style, min(v.width(), textWidth) }
+
 func (v *terminalView) width() int {
 	w, _ := v.size()
 	return max(w-1, 0) // the last column makes some terminals wrap
 }
 
 func (v *terminalView) say(at time.Duration, text, colour string) error {
-	var b bytes.Buffer
-	v.clear(&b)
-	for _, line := range narration(at, text, min(v.width(), 100)) {
-		fmt.Fprintf(&b, "%s\n", v.style.paint(colour, line))
+	lines := narration(at, text, min(v.width(), 100))
+	for i := range lines {
+		lines[i] = v.style.paint(colour, lines[i])
 	}
-	v.draw(&b)
-	return v.flush(&b)
+	return v.write(lines, v.table())
 }
 
 func (v *terminalView) show(st state) error {
 	v.last = st
-	var b bytes.Buffer
-	v.clear(&b)
-	v.draw(&b)
-	return v.flush(&b)
+	return v.write(nil, v.table())
 }
 
+// print leaves the last table where it is.
 func (v *terminalView) print(text string) error {
-	var b bytes.Buffer
-	if v.drawn > 0 { // the last table stays
-		v.clear(&b)
-		v.draw(&b)
-		v.drawn = 0
-	}
-	b.WriteString(text)
-	return v.flush(&b)
-}
-
-func (v *terminalView) clear(b *bytes.Buffer) {
-	if v.drawn > 0 {
-		fmt.Fprintf(b, "\x1b[%dA\x1b[J", v.drawn)
+	if err := v.write(nil, v.fit(v.lines())); err != nil {
+		return err
 	}
 	v.drawn = 0
+	_, err := io.WriteString(v.out, text)
+	return err
 }
 
-func (v *terminalView) draw(b *bytes.Buffer) {
+// table returns the table and what stands below it.
+func (v *terminalView) table() []string {
+	lines := v.lines()
+	if lines == nil {
+		return nil
+	}
+	foot := fmt.Sprintf("%.1f s of about %.0f s. Ctrl-C ends it and leaves nothing behind.", v.last.At.Seconds(), v.last.End.Seconds())
+	return v.fit(append(lines, "", v.style.paint(dim, clip(foot, v.width()))))
+}
+
+func (v *terminalView) lines() []string {
 	if v.last.Destinations == nil {
-		return
+		return nil
 	}
-	_, height := v.size()
-	lines := append([]string{""}, v.style.table(v.last, v.width())...)
-	lines = append(lines, "", v.style.paint(dim, clip(fmt.Sprintf("%.1f s of about %.0f s; Ctrl-C ends it and leaves nothing behind", v.last.At.Seconds(), v.last.End.Seconds()), v.width())))
-	if height > 0 {
-		lines = lines[:min(len(lines), height-1)]
-	}
-	for _, line := range lines {
-		b.WriteString(line + "\n")
-	}
-	v.drawn = len(lines)
+	return append([]string{""}, v.style.table(v.last, v.width())...)
 }
 
-func (v *terminalView) flush(b *bytes.Buffer) error {
+// fit cuts what the screen has no room for: the cursor can't move up beyond it.
+func (v *terminalView) fit(lines []string) []string {
+	_, height := v.size()
+	return lines[:min(len(lines), max(height-1, 0))]
+}
+
+// write puts lines that stay where the table was, and the table below them, all in one write.
+func (v *terminalView) write(stay, table []string) error {
+	var b bytes.Buffer
+	if v.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA", v.drawn)
+	}
+	for _, line := range slices.Concat(stay, table) {
+		b.WriteString(line + "\x1b[K\n")
+	}
+	b.WriteString("\x1b[J")
+	v.drawn = len(table)
 	_, err := v.out.Write(b.Bytes())
 	return err
 }

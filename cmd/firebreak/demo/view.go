@@ -16,6 +16,7 @@ type view interface {
 	say(at time.Duration, text, colour string) error
 	show(state) error
 	print(text string) error // what stands behind the story; ends the table
+	page() (style, int)      // how texts look, and how wide they may be
 }
 
 // A plainView is for pipes and files: no escape codes, a table now and then.
@@ -35,8 +36,11 @@ func (v *plainView) show(st state) error {
 		return nil
 	}
 	v.next = st.At + v.every
-	lines := style{}.table(st, textWidth-2)
-	_, err := fmt.Fprintf(v.out, "\n%6.1fs\n  %s\n\n", st.At.Seconds(), strings.Join(lines, "\n  "))
+	var b strings.Builder
+	for _, line := range append(style{}.table(st, textWidth-2), "") {
+		b.WriteString(strings.TrimRight("  "+line, " ") + "\n")
+	}
+	_, err := fmt.Fprintf(v.out, "\n%6.1fs\n%s", st.At.Seconds(), b.String())
 	return err
 }
 
@@ -44,6 +48,8 @@ func (v *plainView) print(text string) error {
 	_, err := io.WriteString(v.out, text)
 	return err
 }
+
+func (v *plainView) page() (style, int) { return style{}, textWidth }
 
 // narration returns the lines of a sentence with the time in front.
 func narration(at time.Duration, text string, width int) []string {
