@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// moveBytes is how much is moved at once.
+	// moveBytes is how much is moved at once, and moveShare which part of the buffer: no more leaves than has to.
 	moveBytes = 1 << 20
+	moveShare = 16
 	// moveChunks bounds the parts of it: of a lease that was delivered in part there may be many.
 	moveChunks = 4096
 )
@@ -23,14 +24,18 @@ type load struct {
 
 // move hands the oldest events of the worker over to the fallback, and takes more leases for it. What fails stays.
 func (w *worker) move(q cue) {
-	for w.bytes < moveBytes && len(w.held) < w.leases {
+	size := moveBytes
+	if q.why == MovingBound {
+		size = int(min(moveBytes, w.d.buf.Stats().MaxBytes/moveShare))
+	}
+	for w.bytes < size && len(w.held) < w.leases {
 		l := w.src.TryNext()
 		if l == nil {
 			break
 		}
 		w.take(l)
 	}
-	if h, err := w.load.fill(w.held); err != nil {
+	if h, err := w.load.fill(w.held, size); err != nil {
 		w.discard(h, err)
 		w.finish()
 		return
@@ -51,9 +56,9 @@ func (w *worker) move(q cue) {
 	}
 }
 
-// fill takes what is still to do of leases, from the first on, as much as is moved at once. When the events of a lease
-// can't be read, it returns that lease.
-func (m *load) fill(list []*held) (*held, error) {
+// fill takes what is still to do of leases, from the first on, about as many bytes. When the events of a lease can't be
+// read, it returns that lease.
+func (m *load) fill(list []*held, bytes int) (*held, error) {
 	size := 0
 	for _, h := range list {
 		for _, s := range h.todo {
@@ -62,7 +67,7 @@ func (m *load) fill(list []*held) (*held, error) {
 				m.release()
 				return h, fmt.Errorf("read lease %d: %w", h.lease.ID.First, err)
 			}
-			if n := len(m.chunks); n > 0 && size+len(part.Data) > moveBytes || n == moveChunks {
+			if n := len(m.chunks); n > 0 && size+len(part.Data) > bytes || n == moveChunks {
 				return nil, nil
 			}
 			size += len(part.Data)
