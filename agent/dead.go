@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/firebreak/firebreak/buffer"
-	"github.com/firebreak/firebreak/record"
 )
 
 // askPatience is how long a status page waits for the dead letters' numbers: their disk may hang.
@@ -29,7 +28,7 @@ func (d *deadLetters) load() {
 	if _, err := os.Stat(d.dir); errors.Is(err, fs.ErrNotExist) {
 		return // made with the first dead letter
 	}
-	_ = d.Read(func(record.Chunk, string, string) error { return errEnough })
+	_ = d.Read(func(buffer.DeadLetter) error { return errEnough })
 }
 
 // Stats returns the newest numbers that can be had soon.

@@ -1,14 +1,8 @@
 package buffer
 
 import (
-	"bytes"
-	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -17,8 +11,8 @@ import (
 	"github.com/firebreak/firebreak/record"
 )
 
-// A Dead keeps the dead letters of one destination: segment files whose frames also hold a reason and a detail. It is
-// bounded; the oldest are discarded, and counted apart. Its methods may be called concurrently, and wait at most about
+// A Dead keeps the dead letters of one destination: segment files whose frames also hold a reason and a detail, and a
+// position that says which of them are settled. It is bounded; the oldest are discarded, and counted apart. Its methods may be called concurrently, and wait at most about
 // 2 s for the disk.
 type Dead struct {
 	dir string
@@ -32,18 +26,37 @@ type Dead struct {
 	stats   atomic.Pointer[DeadStats]
 
 	opened    bool
-	id        [8]byte
-	segs      []*segment
-	cur       *segment
-	next      uint64
-	bytes     int64
+	id        [8]byte        // of the segments that this process writes
+	segs      []*deadSegment // in order
+	cur       *deadSegment   // the last of segs, while it is written
+	lastNo    uint64         // highest number of a segment
+	next      uint64         // number of the next event
+	bytes     int64          // of segs
 	discarded uint64
+	pos       position // what is settled: replayed counts as delivered, removed as shed
+	place     place
+	scratch   []byte
+	stop      chan struct{} // closed to end the count
+	counted   chan struct{} // closed when it has ended
+}
+
+// A deadSegment is a segment with what is left in it.
+type deadSegment struct {
+	segment
+	known   bool              // what follows is
+	reasons map[string]uint64 // events that are not settled, by reason
+	front   uint64            // the first of them
+	oldest  time.Time         // and its arrival; zero: none
 }
 
 // DeadStats is a snapshot of a dead letter store.
 type DeadStats struct {
-	Events    uint64 // kept
-	Discarded uint64 // since the process started, to keep the bound
+	Events    uint64            // kept, and not settled yet
+	Reasons   map[string]uint64 // of these; what an earlier process left is counted in the background
+	Oldest    time.Time         // arrival of the first of these; zero: none, or not counted yet
+	Replayed  uint64            // since the store was made
+	Removed   uint64            // since the store was made
+	Discarded uint64            // since the process started, to keep the bound
 	Bytes     int64
 }
 
@@ -75,11 +88,7 @@ func (d *Dead) within(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		err := f()
-		s := DeadStats{Discarded: d.discarded, Bytes: d.bytes}
-		if len(d.segs) > 0 {
-			s.Events = d.next - d.segs[0].first
-		}
-		d.stats.Store(&s)
+		d.publish()
 		done <- err
 		<-d.busy
 		d.hanging.Store(false)
@@ -107,14 +116,13 @@ func (d *Dead) Append(c record.Chunk, reason, detail string) error {
 		return fmt.Errorf("keep dead letter: %d bytes are more than the bound of %d", dr.size(), d.max)
 	}
 	frame := dr.appendTo(make([]byte, 0, dr.size()), 0, 0, 0)
-	events := uint64(c.Events)
-	if err := d.within(func() error { return d.write(frame, events) }); err != nil {
+	if err := d.within(func() error { return d.write(frame, &c, reason) }); err != nil {
 		return fmt.Errorf("keep dead letter: %w", err)
 	}
 	return nil
 }
 
-func (d *Dead) write(frame []byte, events uint64) error {
+func (d *Dead) write(frame []byte, c *record.Chunk, reason string) error {
 	if err := d.open(); err != nil {
 		return err
 	}
@@ -138,14 +146,34 @@ func (d *Dead) write(frame []byte, events uint64) error {
 	}
 	d.cur.size += n
 	d.bytes += n
-	d.next += events
+	d.cur.count(span{d.next, d.next + uint64(c.Events)}, reason, c.Arrived)
+	d.next += uint64(c.Events)
 	return nil
+}
+
+// publish makes a snapshot for Stats. The caller holds the token.
+func (d *Dead) publish() {
+	s := DeadStats{
+		Replayed: d.pos.ledger.delivered, Removed: d.pos.ledger.shed[deadRemoved], Discarded: d.discarded, Bytes: d.bytes, Reasons: map[string]uint64{},
+	}
+	for i, seg := range d.segs {
+		s.Events += d.left(i)
+		for reason, n := range seg.reasons {
+			bump(&s.Reasons, reason, n)
+		}
+		if s.Oldest.IsZero() {
+			s.Oldest = seg.oldest
+		}
+	}
+	d.stats.Store(&s)
 }
 
 // Stats returns a snapshot, without waiting. What an earlier process left is counted soon after the first call.
 func (d *Dead) Stats() DeadStats {
 	if s := d.stats.Load(); s != nil {
-		return *s
+		out := *s
+		out.Reasons = maps.Clone(s.Reasons)
+		return out
 	}
 	if d.asked.CompareAndSwap(false, true) {
 		go func() { _ = d.within(d.open) }()
@@ -153,37 +181,14 @@ func (d *Dead) Stats() DeadStats {
 	return DeadStats{}
 }
 
-// Read calls f with each dead letter, the oldest first. Damaged ones are skipped. Meanwhile others may append.
-func (d *Dead) Read(f func(c record.Chunk, reason, detail string) error) error {
-	var segs []segment
-	err := d.within(func() error {
-		if err := d.open(); err != nil {
-			return err
-		}
-		for _, s := range d.segs {
-			segs = append(segs, *s)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("read dead letters: %w", err)
-	}
-	var n names
-	for i := range segs {
-		err := d.walk(&segs[i], func(fr readFrame, b []byte) error {
-			reason, detail, _ := bytes.Cut(fr.noteOf(b), []byte{0})
-			return f(n.chunk(&fr.head, b), string(reason), string(detail))
-		})
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // discarded meanwhile
-			return err
-		}
-	}
-	return nil
-}
-
 // Close closes the file that is being written.
 func (d *Dead) Close() error {
 	return d.within(func() error {
+		if d.stop != nil {
+			close(d.stop)
+			<-d.counted
+			d.stop = nil
+		}
 		if d.cur == nil {
 			return nil
 		}
@@ -191,129 +196,4 @@ func (d *Dead) Close() error {
 		d.cur = nil
 		return err
 	})
-}
-
-func (d *Dead) path(s *segment) string { return filepath.Join(d.dir, segName(s.no, s.first)) }
-
-func (d *Dead) walk(s *segment, f func(fr readFrame, frame []byte) error) error {
-	file, err := d.fs.Open(d.path(s), os.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	head := make([]byte, segHeadSize)
-	if _, err := file.ReadAt(head, 0); err != nil {
-		return nil //nolint:nilerr // too short to hold anything
-	}
-	id, _, _, err := parseSegHead(head)
-	if err != nil {
-		return nil //nolint:nilerr // not ours
-	}
-	w := window{f: file, size: s.size, off: segHeadSize, seed: seed(id)}
-	for {
-		fr, ok, err := w.next()
-		if err != nil || !ok {
-			return err
-		}
-		if fr.valid {
-			if err := f(fr, w.buf[fr.at.off:fr.at.end]); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// open lists what is there. Nothing is appended to old segments.
-func (d *Dead) open() error {
-	if d.opened {
-		return nil
-	}
-	list, err := d.fs.ReadDir(d.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	d.id, d.segs, d.bytes, d.next = newID(), nil, 0, 0
-	for _, name := range list {
-		no, first, ok := parseSegName(name)
-		if !ok {
-			continue
-		}
-		s := &segment{no: no, first: first}
-		f, err := d.fs.Open(filepath.Join(d.dir, name), os.O_RDONLY)
-		if err != nil {
-			return err
-		}
-		s.size, err = f.Size()
-		_ = f.Close()
-		if err != nil {
-			return err
-		}
-		d.segs = append(d.segs, s)
-		d.bytes += s.size
-	}
-	slices.SortFunc(d.segs, func(a, b *segment) int { return cmp.Compare(a.no, b.no) })
-	if n := len(d.segs); n > 0 {
-		d.next = d.segs[n-1].first
-		err := d.walk(d.segs[n-1], func(fr readFrame, _ []byte) error {
-			d.next = max(d.next, fr.next())
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	d.opened = true
-	return nil
-}
-
-func (d *Dead) roll() error {
-	if d.cur != nil {
-		_ = d.cur.file.Close()
-		d.cur = nil
-	}
-	no := uint64(1)
-	if n := len(d.segs); n > 0 {
-		no = d.segs[n-1].no + 1
-	}
-	if err := d.fs.MkdirAll(d.dir); err != nil {
-		return err
-	}
-	s := &segment{no: no, first: d.next, size: segHeadSize}
-	f, err := d.fs.Open(d.path(s), os.O_RDWR|os.O_CREATE|os.O_TRUNC)
-	if err != nil {
-		return err
-	}
-	if _, err = f.WriteAt(appendSegHead(nil, d.id, no, d.next), 0); err == nil {
-		err = d.fs.SyncDir(d.dir)
-	}
-	if err != nil {
-		_ = f.Close()
-		return err
-	}
-	s.file = f
-	d.cur = s
-	d.segs = append(d.segs, s)
-	d.bytes += segHeadSize
-	return nil
-}
-
-// discard deletes the oldest segment.
-func (d *Dead) discard() error {
-	s := d.segs[0]
-	if s == d.cur {
-		_ = s.file.Close()
-		d.cur = nil
-	}
-	end := d.next
-	if len(d.segs) > 1 {
-		end = d.segs[1].first
-	}
-	if err := d.fs.Remove(d.path(s)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	d.log.Warn("the bound of the dead letters is reached: the oldest are discarded", zap.Uint64("events", end-s.first))
-	d.discarded += end - s.first
-	d.bytes -= s.size
-	d.segs = d.segs[1:]
-	return nil
 }

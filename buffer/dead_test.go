@@ -5,14 +5,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/firebreak/firebreak/record"
 )
 
 func readDead(t *testing.T, d *Dead) (out []string) {
 	t.Helper()
-	err := d.Read(func(c record.Chunk, reason, detail string) error {
-		out = append(out, fmt.Sprint(reason, "|", detail, "|", c.Tag, "|", logsOf(t, c)[0]))
+	err := d.Read(func(l DeadLetter) error {
+		out = append(out, fmt.Sprint(l.Reason, "|", l.Detail, "|", l.Chunk.Tag, "|", logsOf(t, l.Chunk)[0]))
 		return nil
 	})
 	if err != nil {

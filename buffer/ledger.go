@@ -155,6 +155,36 @@ func parsePosition(b []byte) (position, error) {
 	return p, nil
 }
 
+// newestSlot returns the valid slot of a position file with the highest sequence number.
+func newestSlot(file []byte) (best position, found bool) {
+	for at := 0; at < len(file); at += posSlot {
+		if p, err := parsePosition(file[at:min(len(file), at+posSlot)]); err == nil && (!found || p.seq > best.seq) {
+			best, found = p, true
+		}
+	}
+	return best, found
+}
+
+// mark moves the low mark, or notes the range above it.
+func (p *position) mark(s span) {
+	if s.from > p.low {
+		p.acked = p.acked.add(s)
+		return
+	}
+	p.low = max(p.low, s.to)
+	if len(p.acked) > 0 && p.acked[0].from <= p.low {
+		p.low = max(p.low, p.acked[0].to)
+		p.acked = p.acked.below(p.low)
+	}
+}
+
+// open calls f with each part of s that is not settled.
+func (p *position) open(s span, f func(span)) {
+	if s.from = max(s.from, p.low); s.from < s.to {
+		p.acked.missing(s, f)
+	}
+}
+
 // high is the number behind everything that the position knows of.
 func (p *position) high() uint64 {
 	if n := len(p.acked); n > 0 {

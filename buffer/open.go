@@ -30,7 +30,7 @@ func (d *disk) open() error {
 			_ = lock.Close()
 		}
 	}()
-	p, posFile, err := d.readPosition()
+	p, posFile, err := openPosition(d.fs, d.path("position"))
 	if err != nil {
 		return fmt.Errorf("open buffer: %w", err)
 	}
@@ -60,9 +60,9 @@ func (d *disk) open() error {
 	return nil
 }
 
-// readPosition reads the newer valid slot. Without one, id is zero.
-func (d *disk) readPosition() (best position, f File, err error) {
-	f, err = d.fs.Open(d.path("position"), os.O_RDWR|os.O_CREATE)
+// openPosition opens the position file, makes it if need be, and reads the newer valid slot. Without one, id is zero.
+func openPosition(fsys FS, name string) (best position, f File, err error) {
+	f, err = fsys.Open(name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return best, nil, err
 	}
@@ -78,12 +78,7 @@ func (d *disk) readPosition() (best position, f File, err error) {
 			return best, nil, fmt.Errorf("make position: %w", err)
 		}
 	}
-	found := false
-	for at := 0; at < n; at += posSlot {
-		if p, err := parsePosition(buf[at:min(n, at+posSlot)]); err == nil && (!found || p.seq > best.seq) {
-			best, found = p, true
-		}
-	}
+	best, _ = newestSlot(buf[:n])
 	return best, f, nil
 }
 
@@ -245,7 +240,7 @@ func (d *disk) adopt(p position, end uint64) {
 	d.posSeq = p.seq
 	q.pos = position{seq: p.seq, id: p.id, low: p.low, acked: acked, ledger: p.ledger}
 	if len(acked) > 0 && acked[0].from <= p.low {
-		q.mark(span{p.low, p.low})
+		q.pos.mark(span{p.low, p.low})
 	}
 	waiting := end - p.low - spans(p.acked).sum()
 	// Leases in shed segments whose outcome the last process did not live to note.

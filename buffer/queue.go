@@ -148,21 +148,7 @@ func (q *queue) release() {
 func (q *queue) settle(s span, fate Fate, reason string) {
 	q.pos.ledger.count(fate, reason, s.len())
 	q.outstanding -= s.len()
-	q.mark(s)
-}
-
-// mark moves the low mark, or notes the range above it. The caller holds mu.
-func (q *queue) mark(s span) {
-	p := &q.pos
-	if s.from > p.low {
-		p.acked = p.acked.add(s)
-		return
-	}
-	p.low = max(p.low, s.to)
-	if len(p.acked) > 0 && p.acked[0].from <= p.low {
-		p.low = max(p.low, p.acked[0].to)
-		p.acked = p.acked.below(p.low)
-	}
+	q.pos.mark(s)
 }
 
 // open calls f with each part of s that is neither settled, leased nor returned. The caller holds mu.

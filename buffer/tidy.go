@@ -183,7 +183,7 @@ func (d *disk) shedSegment(reason string, own bool) bool {
 	for l := q.first; l != nil; l = l.next {
 		if !l.orphan && l.num >= before && l.num < end {
 			l.orphan = true
-			q.mark(span{l.num, l.num + uint64(l.Chunk.Events)})
+			q.pos.mark(span{l.num, l.num + uint64(l.Chunk.Events)})
 		}
 	}
 	bytes := q.bytes - s.size
