@@ -138,39 +138,6 @@ func (s *story) tell(ctx context.Context, o Options, dir string) error {
 	return nil
 }
 
-// summarise counts, now that nothing moves any more.
-func (s *story) summarise() {
-	status := s.router.Status()
-	m := &s.sum
-	m.Killed, m.Hiccup = killed, time.Duration(s.hiccup.Load()).Seconds()
-	m.Limit = s.pace.limit.Seconds() + m.Hiccup
-	m.Problems = []string{}
-	m.KilledAt, m.BackAt = s.since(s.atKill.at).Seconds(), s.since(s.backAt).Seconds()
-	for _, in := range status.Inputs {
-		m.Router = Router{Received: in.Received, Discarded: sum(in.Discarded), Invalid: sum(in.Invalid)}
-	}
-	for i, a := range s.aggs {
-		sent, c, d := sentBy(s.containers, i), a.tally.counts(), destination(status, a.kind)
-		well, ill := s.atKill.at.Sub(s.began), s.back.at.Sub(s.atKill.at)
-		m.Aggregators = append(m.Aggregators, Aggregator{
-			Kind: a.kind, Sent: sum(sent), Received: c.received, Lost: a.tally.missing(sent), Duplicates: c.again, OutOfOrder: c.disordered, Strange: c.strange,
-			Late: c.late, LateLost: c.lateLeft, PauseBefore: c.pauses[before].Seconds(), PauseOutage: c.pauses[outage].Seconds(), PauseAfter: c.pauses[after].Seconds(),
-			Behind:     s.back.sent[i] - min(s.back.sent[i], s.back.received[i]),
-			RateBefore: perSecond(s.atKill.received[i], 0, well),
-			RateOutage: perSecond(s.back.received[i], s.atKill.received[i], ill), SentOutage: perSecond(s.back.sent[i], s.atKill.sent[i], ill),
-			Offered: d.Offered, Delivered: d.Delivered, DeadLettered: sum(d.DeadLettered), Shed: sum(d.Shed), Moved: sum(d.Moved), Buffered: d.Buffered,
-		})
-	}
-	for _, c := range s.containers {
-		why, _ := c.err.Load().(string)
-		m.Containers = append(m.Containers, Container{
-			Name: c.name, Sent: c.total(), Failed: c.failed.Load(), Error: why, InOutage: c.late,
-			LongestSend: time.Duration(c.slowest.Load()).Seconds(), Connect: c.connect.Seconds(),
-		})
-	}
-	m.judge()
-}
-
 // conclude says how it ended.
 func (s *story) conclude(o Options) error {
 	if o.JSON != nil {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-var resultSpans = []column{{"", 41, true}, {"before outage", 16, false}, {"in the outage", 17, false}}
+var resultSpans = []column{{"", 41, true}, {"before outage", 16, false}, {"in the outage", 16, false}}
 
 var resultColumns = []column{{"RECEIVED", 8, true}, {"lines", 7, false}, {"lost", 5, false}, {"twice", 5, false}, {"disorder", 8, false},
-	{"lines/s", 7, false}, {"pause", 7, false}, {"lines/s", 8, false}, {"pause", 7, false}}
+	{"lines/s", 7, false}, {"pause", 7, false}, {"lines/s", 7, false}, {"pause", 7, false}}
 
 // report is the end of the story for people.
 func (s *Summary) report(st style, width int) string {

@@ -272,7 +272,7 @@ func (s *story) tellCaughtUp() error {
 	if c.lateLeft > 0 || c.lateDone.IsZero() {
 		return nil
 	}
-	s.sum.CaughtUpAt = s.since(c.lateDone).Seconds()
+	s.sum.CaughtUpAt = inSeconds(s.since(c.lateDone))
 	return s.say(green, "Aggregator %q has caught up: %s late lines had arrived %s after its return.", a.kind, number(c.late), short(c.lateDone.Sub(s.backAt)))
 }
 

@@ -96,6 +96,10 @@ func TestReport(t *testing.T) {
 	s := someSummary()
 	s.judge()
 	golden(t, "held.txt", s.report(style{}, 80))
+	table := func(width int) []string { return strings.Split(s.report(style{}, width), "\n")[:8] }
+	if diff := cmp.Diff(table(80), table(79)); diff != "" {
+		t.Errorf("a terminal of 80 columns, of which the last one stays empty, has no room for everything: %s", diff)
+	}
 	s = someSummary()
 	s.Aggregators[0].Lost, s.Aggregators[0].OutOfOrder, s.CaughtUpAt, s.Hiccup, s.Directory = 2, 1, 0, 0.5, "/somewhere"
 	s.judge()
