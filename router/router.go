@@ -75,14 +75,14 @@ func New(processors []config.Processor, routes []config.Route, sinks map[string]
 	}
 	slices.SortFunc(r.sinks, compareSinks)
 	var err error
-	var parsed []string
-	if r.steps, parsed, err = r.compileSteps(processors, nil); err != nil {
+	var all lines
+	if r.steps, all, err = r.compileSteps(processors, lines{}); err != nil {
 		return nil, err
 	}
 	for i := range routes {
 		c := &routes[i]
 		out := route{name: c.Name, goOn: c.Continue, discard: c.Discard}
-		r.table.Parsed(parsed)
+		r.table.Parsed(all.gone)
 		if out.cond, err = r.table.Compile(c.Match); err != nil {
 			return nil, fmt.Errorf("route %q: %w", c.Name, err)
 		}
@@ -95,7 +95,7 @@ func New(processors []config.Processor, routes []config.Route, sinks map[string]
 				out.to = append(out.to, k)
 			}
 		}
-		if out.steps, _, err = r.compileSteps(c.Processors, parsed); err != nil {
+		if out.steps, _, err = r.compileSteps(c.Processors, all); err != nil {
 			return nil, fmt.Errorf("route %q: %w", c.Name, err)
 		}
 		r.routes = append(r.routes, out)
@@ -105,28 +105,24 @@ func New(processors []config.Processor, routes []config.Route, sinks map[string]
 	return r, nil
 }
 
-// compileSteps compiles processors. parsed holds the keys whose texts those before them parse and remove; it returns
-// them with those of the list.
-func (r *Router) compileSteps(list []config.Processor, parsed []string) ([]step, []string, error) {
+// compileSteps compiles processors. What those before them did to lines is in l; it returns what is so behind them.
+func (r *Router) compileSteps(list []config.Processor, l lines) ([]step, lines, error) {
 	var out []step
-	parsed = slices.Clone(parsed)
 	for i := range list {
-		r.table.Parsed(parsed)
+		r.table.Parsed(l.gone)
 		cond, err := r.table.Compile(list[i].Match)
 		if err != nil {
-			return nil, nil, fmt.Errorf("processor %q: %w", list[i].Name, err)
+			return nil, l, fmt.Errorf("processor %q: %w", list[i].Name, err)
 		}
 		action, err := process.New(&list[i])
 		if err != nil {
-			return nil, nil, fmt.Errorf("processor %q: %w", list[i].Name, err)
+			return nil, l, fmt.Errorf("processor %q: %w", list[i].Name, err)
 		}
-		if p := list[i].ParseJSON; p != nil && !p.Keep {
-			parsed = append(parsed, p.Key)
-		}
+		l = l.behind(&list[i])
 		out = append(out, step{id: len(r.processors), cond: cond, action: action})
 		r.processors = append(r.processors, list[i].Name)
 	}
-	return out, parsed, nil
+	return out, l, nil
 }
 
 func compareSinks(a, b sink) int {

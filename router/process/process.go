@@ -37,6 +37,16 @@ func New(p *config.Processor) (Action, error) {
 		return drop{}, nil
 	case p.Add != nil:
 		return newAdd(p.Add), nil
+	case p.Rename != nil:
+		return newRename(p.Rename), nil
+	case p.Remove != nil:
+		return &remove{keys: newSelection(p.Remove...)}, nil
+	case p.Redact != nil:
+		return newRedact(p.Redact)
+	case p.Sample != nil:
+		return newSample(p.Sample)
+	case p.Throttle != nil:
+		return newThrottle(p.Throttle)
 	case p.ParseJSON != nil:
 		return parseJSON{key: p.ParseJSON.Key, keep: p.ParseJSON.Keep}, nil
 	case p.SizeGuard != nil:
@@ -63,9 +73,12 @@ type pairs struct {
 	at   int
 }
 
-func pairsOf(rec []byte) (pairs, bool) {
-	n, size, err := mp.MapHeader(rec)
-	return pairs{rec: rec, left: n, at: size}, err == nil
+func pairsOf(rec []byte) (pairs, bool) { return pairsAt(rec, 0) }
+
+// pairsAt walks over the map at an offset.
+func pairsAt(rec []byte, at int) (pairs, bool) {
+	n, size, err := mp.MapHeader(rec[at:])
+	return pairs{rec: rec, left: n, at: at + size}, err == nil
 }
 
 // next returns the next pair; false at the end and at bytes that are no msgpack.

@@ -6,6 +6,9 @@ import (
 	"github.com/firebreak/firebreak/record"
 )
 
+// keepBytes bounds the size of a piece of working memory that is kept between two uses.
+const keepBytes = 256 << 10
+
 // A Scope is what surrounds a record, and the working memory of actions. It belongs to one goroutine. The zero value
 // is ready for use with actions that look at nothing but the record.
 type Scope struct {
@@ -14,6 +17,10 @@ type Scope struct {
 	now    time.Time
 	render record.RenderContext
 	key    []byte
+
+	rests []rest    // of paths, the levels of a record as a stack
+	bufs  [3][]byte // what rename and redact write in between
+	spans []span    // of matches
 }
 
 // Begin forgets the time: the events of a chunk have arrived at the same one.
@@ -31,6 +38,14 @@ func (s *Scope) Now() time.Time {
 func (s *Scope) Release() {
 	s.Event = record.Event{}
 	s.Begin()
+	for i := range s.bufs {
+		if cap(s.bufs[i]) > keepBytes {
+			s.bufs[i] = nil
+		}
+	}
+	if cap(s.spans) > keepBytes/16 {
+		s.spans = nil
+	}
 }
 
 // name renders a template for the event with this record. The result is valid until the next call.
