@@ -89,7 +89,7 @@ func (v *terminalView) table() []string {
 	if lines == nil {
 		return nil
 	}
-	foot := fmt.Sprintf("%.1f s of about %.0f s. Ctrl-C ends it..", v.last.At.Seconds(), v.last.End.Seconds())
+	foot := fmt.Sprintf("%.1f s of about %.0f s. Ctrl-C ends it.", v.last.At.Seconds(), v.last.End.Seconds())
 	return v.fit(append(lines, "", v.style.paint(dim, clip(foot, v.width()))))
 }
 
