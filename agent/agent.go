@@ -54,6 +54,7 @@ type Agent struct {
 	phase   phase
 	life    life
 	reloads reloads
+	replays replays
 
 	mu       sync.Mutex
 	admin    *admin

@@ -104,6 +104,7 @@ func (a *Agent) controlHandler() http.Handler {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.Status()) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.Reload()) })
 	mux.HandleFunc("GET /tap", a.serveTap)
+	mux.HandleFunc("POST /replay", a.serveReplay)
 	return mux
 }
 

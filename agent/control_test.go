@@ -20,8 +20,7 @@ import (
 // control is a client of a router's control socket.
 func control(t *testing.T, dataDir string) *http.Client {
 	t.Helper()
-	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return DialControl(ctx, dataDir) }}
-	t.Cleanup(tr.CloseIdleConnections)
+	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return DialControl(ctx, dataDir) }}
 	return &http.Client{Transport: tr}
 }
 
@@ -97,7 +96,7 @@ func TestAdminPortChangesNothing(t *testing.T) {
 		if code, _ := r.get(path); code != http.StatusNotFound {
 			t.Errorf("%s: %d", path, code)
 		}
-		res, err := http.Post("http://"+r.Admin()+path, "", nil)
+		res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Post("http://"+r.Admin()+path, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

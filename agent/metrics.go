@@ -228,7 +228,7 @@ func (s sample) destination(d *target) {
 	s.gauge("dead_letter_events", float64(dead.Events), st.Name)
 	s.gauge("dead_letter_bytes", float64(dead.Bytes), st.Name)
 	s.count("discarded_dead_letters_total", dead.Discarded, st.Name)
-	s.count("replayed_dead_letters_total", 0, st.Name)
+	s.count("replayed_dead_letters_total", dead.Replayed, st.Name)
 	s.count("replayed_events_total", d.replayed.Load(), st.Name)
 	s.gauge("destination_moving", truth(st.Moving), st.Name)
 	s.gauge("destination_limited", truth(st.Limited), st.Name)

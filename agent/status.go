@@ -168,7 +168,10 @@ func destinationStatus(d *target) DestinationStatus {
 		Bytes: b.Bytes, DiskBytes: b.DiskBytes, MaxBytes: b.MaxBytes, MemoryBytes: b.MemoryBytes,
 		Requests: st.Requests, Failed: st.Failed, Retried: st.Retried, InFlight: st.InFlight, Sent: st.Sent, Output: st.Output,
 		MaxRate: int64(d.cfg.MaxRate), Limited: st.Limited, Fallback: d.cfg.Buffer.Fallback, Replayed: d.replayed.Load(),
-		DeadKept: dead.Events, DeadBytes: dead.Bytes, DeadDiscarded: dead.Discarded, DeadReasons: map[string]uint64{},
+		DeadKept: dead.Events, DeadBytes: dead.Bytes, DeadDiscarded: dead.Discarded, DeadReasons: dead.Reasons,
+	}
+	if out.DeadReasons == nil {
+		out.DeadReasons = map[string]uint64{}
 	}
 	if st.Moving {
 		out.Moving = st.MovingWhy
