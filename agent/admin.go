@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
+
+	"github.com/firebreak/firebreak/agent/page"
 )
 
 const (
@@ -113,8 +116,14 @@ func (ad *admin) handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = ad.a.history.write(w)
 	})
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "firebreak %s\n\n/health/live\n/health/ready\n/health/destinations/NAME\n/metrics\n/status\n", ad.a.opts.Version)
+	document := page.Handler()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", "Accept")
+		if strings.Contains(r.Header.Get("Accept"), "text/html") { // a browser
+			document.ServeHTTP(w, r)
+			return
+		}
+		fmt.Fprintf(w, "firebreak %s\n\n/ (in a browser: the status page)\n/health/live\n/health/ready\n/health/destinations/NAME\n/metrics\n/status\n/history\n", ad.a.opts.Version)
 	})
 	return mux
 }

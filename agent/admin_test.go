@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -75,4 +76,30 @@ func TestAdminPages(t *testing.T) {
 		t.Errorf("an unknown page: %d", code)
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// A browser gets the status page, which may run nothing but its own script; others get a list.
+func TestRootOfTheAdminPort(t *testing.T) {
+	t.Parallel()
+	r := start(t, head(t.TempDir())+toNull)
+	if code, text := r.get("/"); code != http.StatusOK || !strings.Contains(text, "/status") || strings.Contains(text, "<html") {
+		t.Errorf("%d %s", code, text)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.Admin()+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8")
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || !strings.Contains(string(body), "<html") || !strings.Contains(res.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Errorf("%v %v %.100s", err, res.Header, body)
+	}
+	if code, text := r.get("/history"); code != http.StatusOK || !strings.Contains(text, `"step_seconds"`) {
+		t.Errorf("%d %s", code, text)
+	}
 }
