@@ -31,10 +31,10 @@ func (w *worker) attempt(pass pass) {
 	w.pack.release()
 	w.finish()
 	switch {
-	case r.cut != nil && !r.served:
-		g.cutOff(pass, r.cut)
 	case r.failed != nil && (w.c.ctx.Err() == nil || r.served):
 		g.failure(pass, r.failed, r.served, r.used)
+	case r.cut != nil && !r.served:
+		g.cutOff(pass, r.cut)
 	case r.failed == nil && r.served:
 		g.success(pass)
 	default: // nothing to send, or cut short by the shutdown: says nothing about the other side

@@ -189,13 +189,13 @@ func TestAnHourWithASmallBuffer(t *testing.T) {
 					}
 				})
 				s := newStream(r, 20)
-				s.flow(time.Hour, time.Second, 80)
+				s.flow(time.Hour, 2*time.Second, 80)
 				if b := r.buf.Stats(); b.Moved["spill"] == 0 || b.Delivered > 0 {
 					t.Errorf("after an hour: %+v", b)
 				}
-				s.flow(20*time.Minute, time.Second, 10)
+				s.flow(20*time.Minute, 2*time.Second, 10)
 				before := r.buf.Stats()
-				s.flow(20*time.Minute, time.Second, 10)
+				s.flow(20*time.Minute, 2*time.Second, 10)
 				b := r.buf.Stats()
 				if d := r.d.Stats(); before.Moved["spill"] != b.Moved["spill"] || b.Delivered <= before.Delivered || d.Moving || d.Breaker != "closed" {
 					t.Errorf("40 min after the outage: %+v; 20 min before: %+v", d, before)
