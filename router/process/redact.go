@@ -222,6 +222,7 @@ func (r *redactor) cut(out, text []byte, spans []span, card bool) []byte {
 		out = append(out, text[at:sp.start]...)
 		at = sp.end
 		if q.isJSON && q.bare(sp) && r.fits(len(r.plain)+2, sp) {
+			out = bytes.TrimSuffix(out, []byte{'-'}) // the sign of the number
 			out = append(append(append(out, '"'), r.plain...), '"')
 		} else if r.fits(len(r.plain), sp) {
 			out = append(out, r.plain...)
@@ -317,7 +318,8 @@ func (q *quotes) bare(sp span) bool {
 	if q.inside {
 		return false
 	}
-	left, right := bytes.TrimRight(q.text[:sp.start], jsonSpace), bytes.TrimLeft(q.text[sp.end:], jsonSpace)
+	left := bytes.TrimRight(bytes.TrimSuffix(q.text[:sp.start], []byte{'-'}), jsonSpace)
+	right := bytes.TrimLeft(q.text[sp.end:], jsonSpace)
 	return len(left) > 0 && bytes.IndexByte([]byte(":[,"), left[len(left)-1]) >= 0 && len(right) > 0 && bytes.IndexByte([]byte(",]}"), right[0]) >= 0
 }
 
