@@ -124,7 +124,7 @@ func (a *Agent) reload() (*config.Config, []string, error) {
 		return nil, nil, err
 	}
 	a.commit(t)
-	a.keep(source)
+	a.await(func() { a.keep(source) }, time.Now().Add(diskPatience))
 	if a.opts.Applied != nil {
 		a.opts.Applied(cfg)
 	}
@@ -373,7 +373,7 @@ func (a *Agent) commit(t *transition) {
 	a.mu.Unlock()
 	a.warnAll(t.next.cfg)
 	a.retire(t)
-	a.examine()
+	a.await(a.examine, time.Now().Add(diskPatience)) // its disk may hang
 }
 
 // retire ends what the new setup doesn't name any more.

@@ -86,17 +86,18 @@ func (a *Agent) Replay(ctx context.Context, r Replay, report func(ReplayProgress
 }
 
 func (x *replayer) run(ctx context.Context, r Replay, from *target) error {
-	if from != nil {
-		return x.dead(ctx, from.dead.Dead, r)
-	}
 	orphan, dead := x.a.bufferDir(r.From), x.a.deadDir(r.From)
-	if !isDir(orphan) && !isDir(dead) {
+	stranded := isDir(orphan) && (from == nil || from.cfg.Buffer.Type != "disk") // nobody delivers what is in it
+	if from == nil && !stranded && !isDir(dead) {
 		return fmt.Errorf("replay %q: there is neither an output nor an orphan of that name; `firebreak buffer ls` lists them", r.From)
 	}
-	if isDir(orphan) && !r.Dead && r.Repaired == nil && len(r.Reasons) == 0 {
+	if stranded && !r.Dead && r.Repaired == nil && len(r.Reasons) == 0 {
 		if err := x.buffer(ctx, orphan, r.From); err != nil {
 			return err
 		}
+	}
+	if from != nil {
+		return x.dead(ctx, from.dead.Dead, r)
 	}
 	if !isDir(dead) {
 		return nil

@@ -17,6 +17,9 @@ const (
 	endOfAdmin    = 100 * time.Millisecond // from the end of all that: for who asks just now
 )
 
+// reloadPatience is how long a shutdown waits for a reload under way.
+const reloadPatience = 2 * time.Second
+
 // A patience says how long a shutdown waits for what may be in vain.
 type patience struct {
 	failing time.Duration // for a destination whose last attempt failed
@@ -29,7 +32,9 @@ func defaultPatience() patience { return patience{failing: 3 * time.Second, kill
 func (a *Agent) stop(stopDelivery func()) {
 	asked := time.Now()
 	a.phase.set(stoppingPhase)
-	a.reloads.end()
+	if !a.await(a.reloads.end, asked.Add(reloadPatience)) {
+		a.log.Error("a reload hangs: it is left alone")
+	}
 	s := a.now.Load()
 	deadline := asked.Add(s.cfg.Shutdown.Deadline)
 	a.log.Info("shutting down: intake goes on until it is quiet", zap.Duration("quiet", s.cfg.Shutdown.Quiet), zap.Duration("deadline", s.cfg.Shutdown.Deadline))
