@@ -8,6 +8,7 @@ import (
 
 	"github.com/firebreak/firebreak/config"
 	"github.com/firebreak/firebreak/internal/mp"
+	"github.com/firebreak/firebreak/router/match"
 )
 
 // Bounds of redact.
@@ -31,6 +32,7 @@ type pattern struct {
 	find func(dst []span, text []byte) []span // appends the matches, in order, none of them empty
 	card bool
 	re   *regexp.Regexp
+	may  *match.Prefilter // of re
 }
 
 // A span is a part of a text.
@@ -50,7 +52,7 @@ func newRedact(c *config.Redact) (*redact, error) {
 			if err != nil {
 				return nil, fmt.Errorf("compile pattern %q: %w", text, err)
 			}
-			p.re = re
+			p.re, p.may = re, match.NewPrefilter(re)
 		default:
 			return nil, fmt.Errorf("unknown pattern %q", text)
 		}
@@ -201,7 +203,7 @@ func (r *redactor) replace(text []byte) (_ []byte, changed bool) {
 		p := &r.patterns[i]
 		out, some := r.scope.bufs[turn][:0], false
 		if p.re != nil {
-			out, some = r.regex(out, text, p.re)
+			out, some = r.regex(out, text, p)
 		} else if spans := p.find(r.scope.spans[:0], text); len(spans) > 0 {
 			r.scope.spans, some = spans, true
 			out = r.cut(out, text, spans, p.card)
@@ -242,8 +244,9 @@ func (r *redactor) fits(n int, sp span) bool {
 }
 
 // regex appends the text with the matches of a regex replaced; false: it has none.
-func (r *redactor) regex(out, text []byte, re *regexp.Regexp) (_ []byte, some bool) {
-	if !re.Match(text) {
+func (r *redactor) regex(out, text []byte, p *pattern) (_ []byte, some bool) {
+	re := p.re
+	if !p.may.May(text) || !re.Match(text) {
 		return out, false
 	}
 	at := 0
