@@ -1,16 +1,18 @@
 package page
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/firebreak/firebreak/agent/page/pagetest"
 )
 
-// open opens the page of a router that shows the scene.
+// open opens the page of a router that shows the scene, and waits until it knows the rates.
 func open(t *testing.T, b *pagetest.Browser, sc scene, v pagetest.View) (*pagetest.Tab, *pagetest.Router) {
 	t.Helper()
 	r := &pagetest.Router{Page: Handler()}
@@ -29,6 +31,36 @@ func calm(t *testing.T, tab *pagetest.Tab) {
 	}
 }
 
+func has(t *testing.T, tab *pagetest.Tab, selector string, want ...string) {
+	t.Helper()
+	got := tab.Text(selector)
+	for _, w := range want {
+		if !strings.Contains(got, w) {
+			t.Errorf("%s is %q, want %q in it", selector, got, w)
+		}
+	}
+}
+
+var desk = pagetest.View{Width: 1280, Height: 900, Still: true}
+
+// Everything that can be said about a router at once.
+func trouble(now time.Time) scene {
+	return scene{began: now, sick: "error", since: now.Add(-195 * time.Second), extra: func(s obj) {
+		s["degraded"] = "firebreak.yaml:12:3: unknown key \"serverz\", did you mean \"servers\"?"
+		s["warnings"] = []string{"the sum of max_bytes (9.0 GiB) exceeds the free space of /var/lib/firebreak (4.1 GiB)"}
+		s["orphans"] = []obj{{"name": "old-archive", "bytes": 734003200, "dead_letters_bytes": 0, "command": "firebreak buffer replay old-archive --to archive"}}
+		s["reload"] = obj{"at": now.Add(-time.Hour), "ok": false, "error": "firebreak.yaml:12:3: unknown key", "changes": []string{}, "count": 3, "failed": 1}
+		d := s["destinations"].([]obj)
+		d[1]["fallback"], d[1]["moving"], d[1]["moved"] = "archive", "breaker", obj{"archive": uint64(time.Since(now).Seconds()*900) + 5000}
+		d[1]["offered"] = d[1]["offered"].(uint64) + d[1]["moved"].(obj)["archive"].(uint64)
+		d[2]["dead_letters_kept"], d[2]["dead_letters_bytes"], d[2]["dead_letters_reasons"] = 12, 8123, obj{"rejected": 9, "too_large": 3}
+		d[2]["dead_lettered"], d[2]["offered"] = obj{"rejected": 9, "too_large": 3}, d[2]["offered"].(uint64)+12
+		d[2]["volatile"], d[2]["problem"] = true, "write /var/lib/firebreak/audit/00000017.seg: read-only file system"
+		d[3]["shed"], d[3]["offered"] = obj{"full": 4711}, d[3]["offered"].(uint64)+4711-1 // one too many: it does not balance
+		d[3]["max_rate"], d[3]["limited"] = 4<<20, true
+	}}
+}
+
 // FIREBREAK_PAGE_SHOTS=DIR writes pictures of all scenes there.
 func TestPictures(t *testing.T) {
 	dir := os.Getenv("FIREBREAK_PAGE_SHOTS")
@@ -37,17 +69,113 @@ func TestPictures(t *testing.T) {
 	}
 	b := pagetest.Start(t)
 	now := time.Now()
-	views := map[string]pagetest.View{"light": {Width: 1280, Height: 900}, "dark": {Width: 1280, Height: 900, Dark: true}, "phone": {Width: 390, Height: 844, Phone: true}}
+	views := map[string]pagetest.View{"light": {Width: 1280, Height: 900}, "dark": {Width: 1280, Height: 900, Dark: true}, "phone": {Width: 360, Height: 780, Phone: true}}
+	only := os.Getenv("FIREBREAK_PAGE_ONLY")
 	for name, sc := range map[string]scene{
 		"healthy":    {began: now},
 		"dead":       {began: now, sick: "error", since: now.Add(-195 * time.Second)},
 		"recovering": {began: now, sick: "error", since: now.Add(-300 * time.Second), heals: now.Add(-20 * time.Second)},
+		"trouble":    trouble(now),
 	} {
 		for view, v := range views {
-			tab, _ := open(t, b, sc, v)
-			time.Sleep(2 * time.Second)
-			tab.Screenshot(filepath.Join(dir, name+"-"+view+".png"))
-			calm(t, tab)
+			if shot := name + "-" + view; strings.Contains(shot, only) {
+				tab, _ := open(t, b, sc, v)
+				time.Sleep(2 * time.Second) // for what moves
+				tab.Screenshot(filepath.Join(dir, shot+".png"))
+				calm(t, tab)
+			}
 		}
 	}
+}
+
+// Whatever others have written reaches the page as text.
+func TestHostileNames(t *testing.T) {
+	b := pagetest.Start(t)
+	const evil = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>`
+	tab, _ := open(t, b, scene{began: time.Now(), extra: func(s obj) {
+		for _, k := range []string{"version", "host", "config", "degraded"} {
+			s[k] = evil
+		}
+		s["warnings"], s["reload"] = []string{evil}, obj{"at": evil, "ok": false, "error": evil, "changes": []string{evil}}
+		s["orphans"] = []obj{{"name": evil, "command": evil}}
+		for _, what := range []string{"inputs", "routes", "destinations"} {
+			o := s[what].([]obj)[0]
+			o["name"], o["type"], o["problem"], o["error"], o["hint"], o["fallback"], o["moving"] = evil, evil, evil, evil, evil, evil, evil
+			o["dead_letters_kept"], o["dead_letters_reasons"], o["shed"], o["listen"] = 3, obj{evil: 3}, obj{evil: 1}, []string{evil}
+			o["breaker"] = "open"
+		}
+		s["routes"].([]obj)[1]["to"] = []string{evil, "__proto__", "archive"}
+		s["routes"].([]obj)[2]["name"] = "__proto__"
+		s["routes"].([]obj)[3]["name"] = "constructor"
+	}}, desk)
+	has(t, tab, "#sentence", `<img src=x onerror=`)
+	for _, click := range []string{"view-table", "view-flow"} {
+		if err := tab.Eval(fmt.Sprintf("byId(%q).click()", click), nil); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if err := tab.Eval(`window.hacked + " " + document.querySelectorAll("main img, main script").length`, &got); err != nil || got != "undefined 0" {
+			t.Errorf("hacked, and foreign elements: %s (%v)", got, err)
+		}
+	}
+	if err := tab.Eval(`document.body.innerHTML = "<b>x</b>"`, nil); err == nil {
+		t.Error("the policy lets HTML be assigned")
+	}
+	tab.Problems() // of that attempt
+}
+
+// The numbers on the page are those of the status.
+func TestShowsTheStatus(t *testing.T) {
+	b := pagetest.Start(t)
+	tab, _ := open(t, b, trouble(time.Now()), desk)
+	has(t, tab, "#sentence", "error has not delivered for 3 min: connection refused.", "wait in its buffer; nothing is lost.")
+	has(t, tab, "#details", "is the aggregator up", "serverz", "old-archive is not configured any more, but 700 MiB", "firebreak buffer replay old-archive --to archive",
+		"exceeds the free space", "audit keeps its events only in memory", "archive does not balance", "12 dead letters of audit are kept (rejected, too_large)", "The last reload")
+	has(t, tab, "#d-error", "breaker open", "next try in", "moving to archive (breaker)", "moved", "balanced")
+	has(t, tab, "#d-audit", "12 dead letters kept (7.9 KiB)", "rejected9", "firebreak buffer dump audit --dead", "firebreak buffer replay audit", "read-only file system", "balanced")
+	has(t, tab, "#d-archive", "1 event too many", "at most 4.0 MiB/s, at its limit", "4,711shed")
+	has(t, tab, "#kpis", "4,711 shed · 12 dead letters kept")
+	calm(t, tab)
+}
+
+// While the router is away the page says so, and goes on when it is back; a start anew makes no negative rates.
+func TestAwayAndBack(t *testing.T) {
+	b := pagetest.Start(t)
+	began := time.Now()
+	tab, r := open(t, b, scene{began: began}, desk)
+	has(t, tab, "#sentence", "All 4 destinations deliver.")
+	calm(t, tab)
+	r.Away(true)
+	tab.Wait(`byId("sentence").textContent.includes("has not answered since")`, 10*time.Second)
+	has(t, tab, "#live-text", "not reachable since")
+	r.Away(false)
+	fresh := scene{began: time.Now(), extra: func(s obj) {
+		s["started"] = time.Now()
+		for _, in := range s["inputs"].([]obj) {
+			in["received"] = 5
+		}
+	}}
+	r.Set(fresh.status, fresh.history)
+	tab.Wait(`byId("sentence").textContent === "All 4 destinations deliver."`, 10*time.Second)
+	var rates []float64
+	if err := tab.Eval(`[...document.querySelectorAll(".rate")].map((e) => parseFloat(e.textContent) || 0)`, &rates); err != nil || len(rates) == 0 {
+		t.Fatalf("rates %v: %v", rates, err)
+	}
+	for _, rate := range rates {
+		if rate < 0 {
+			t.Errorf("a negative rate: %v", rates)
+		}
+	}
+	tab.Problems() // the failed requests of the time in between
+}
+
+// On a narrow phone nothing is wider than the screen.
+func TestFitsAPhone(t *testing.T) {
+	b := pagetest.Start(t)
+	tab, _ := open(t, b, trouble(time.Now()), pagetest.View{Width: 360, Height: 780, Phone: true, Still: true})
+	var width int
+	if err := tab.Eval("document.documentElement.scrollWidth", &width); err != nil || width > 360 {
+		t.Errorf("the page is %d pixels wide on a screen of 360 (%v)", width, err)
+	}
+	calm(t, tab)
 }

@@ -87,6 +87,12 @@ func (sc scene) status(now time.Time) any {
 			buffered = offered
 		}
 		d["buffered"], d["delivered"] = buffered, offered-buffered
+		if d["error"] != nil { // exactly what came since
+			at := sc.since.Sub(sc.began).Seconds() + 86400
+			d["delivered"] = uint64(events * wave(at))
+			buffered = offered - uint64(events*wave(at))
+			d["buffered"] = buffered
+		}
 		d["buffered_bytes"] = int64(float64(buffered) * bytes / events)
 		d["oldest"] = now.Add(-time.Duration(float64(buffered) / events * float64(time.Second)))
 		dests = append(dests, d)

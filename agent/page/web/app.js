@@ -91,7 +91,11 @@ function headline(h) {
   const box = byId("headline");
   if (box.dataset.level !== h.level || !byId("headline-mark").firstChild) byId("headline-mark").replaceChildren(mark(h.level));
   attr(box, "data-level", h.level);
-  text(byId("sentence"), h.text);
+  const said = byId("sentence");
+  if (said.textContent !== h.text) {
+    const named = h.subject && h.text.startsWith(h.subject) ? h.subject : "", rest = h.text.slice(named.length), end = rest.search(/\. [A-Z0-9]/) + 1;
+    said.replaceChildren(...[named && el("b", { cls: "subject" }, named), end ? rest.slice(0, end) : rest, end ? el("span", { cls: "then" }, rest.slice(end)) : null].filter(Boolean));
+  }
   const list = (h.hint ? [{ level: "hint", text: h.hint }] : []).concat(h.list || []);
   keyed(byId("details"), list.slice(0, 40).map((n, i) => Object.assign({ id: i + n.level + (n.command || "") }, n)), (n) => n.id,
     (n) => el("div", { cls: "detail", "data-level": n.level }, n.level === "hint" ? el("span", { cls: "arrow", "aria-hidden": "true" }, "→") : mark(n.level), el("div", {}, el("p"), el("p", { cls: "hint" }), n.command ? command(n.command) : null)),

@@ -12,13 +12,13 @@ function destCard(d) {
   ui.bar = el("div", { cls: "bar", role: "meter", "aria-label": "Buffer", "aria-valuemin": "0", "aria-valuemax": "100" }, el("i"));
   ui.backlog = el("b"); ui.bound = el("small"); ui.oldest = el("small");
   ui.chart = new Chart({ title: "In and out per second", format: (v) => fmtRate(v) + "/s", height: 54, small: true });
-  ui.wait = new Chart({ title: "Backlog", format: fmtBytes, height: 34, small: true });
+  ui.wait = new Chart({ title: "Backlog", format: fmtBytes, height: 34, small: true, floor: 1 << 20 });
   ui.charts = el("div", { cls: "spark" }, ui.chart.root, ui.wait.root);
   ui.ledger = ledgerView("offered", [["delivered", "delivered"], ["dead", "dead letters"], ["shed", "shed"], ["moved", "moved"], ["buffered", "buffered"]]);
   ui.dead = el("div", { cls: "dead" });
   ui.more = el("dl", { cls: "facts" });
   card.append(
-    el("header", {}, ui.mark, el("h3", {}, d.name), ui.state, ui.breaker), ui.tags, ui.error, ui.hint,
+    el("header", {}, ui.mark, el("h3", {}, d.name), ui.state), el("div", { cls: "chips" }, ui.breaker, ui.tags), ui.error, ui.hint,
     el("div", { cls: "pair" }, el("div", {}, el("small", {}, "in"), ui.inRate), el("div", {}, el("small", {}, "out"), ui.outRate, ui.bytes)),
     el("div", { cls: "backlog" }, el("div", { cls: "line" }, ui.backlog, ui.oldest), ui.bar, ui.bound),
     ui.charts, ui.ledger.root, ui.dead,
@@ -47,8 +47,8 @@ function updateDest(card, d, s, ctx) {
   const sent = rates.of("d", d.name, "sent");
   text(ui.bytes, sent > 0 ? fmtBytes(sent) + "/s" : "");
   const share = d.max_bytes > 0 ? d.buffered_bytes / d.max_bytes : 0;
-  text(ui.backlog, d.buffered > 0 ? plural(d.buffered, "event") + " buffered" : "Nothing buffered");
-  text(ui.oldest, d.buffered > 0 && d.oldest ? "oldest " + fmtSpan(now - Date.parse(d.oldest)) : "");
+  text(ui.backlog, d.buffered > 0 ? plural(d.buffered, "event") + " waiting" : "Nothing waiting");
+  text(ui.oldest, d.buffered > 0 && d.oldest ? "oldest " + fmtSpan(now - Date.parse(d.oldest)).replace("less than ", "<") : "");
   text(ui.bound, fmtBytes(d.buffered_bytes) + " of " + fmtBytes(d.max_bytes) + " (" + (share > 0 && share < 0.001 ? "<0.1" : (share * 100).toFixed(share < 0.1 ? 1 : 0)) + " %)");
   ui.bar.firstChild.style.width = d.buffered > 0 ? Math.max(0.5, Math.min(100, share * 100)) + "%" : "0";
   attr(ui.bar, "aria-valuenow", Math.round(Math.min(1, share) * 100)); attr(ui.bar, "aria-valuetext", ui.bound.textContent);
@@ -88,19 +88,21 @@ function deadLetters(root, d) {
     kept > 0 && command("firebreak buffer replay " + shellWord(d.name))].filter(Boolean));
 }
 
-// ledgerView shows a sum as a row of numbers, and whether it balances.
+// ledgerView shows a sum as a row of numbers, without those that are zero, and whether it balances.
 function ledgerView(total, parts) {
   const sum = el("b", { cls: "num" }), verdict = el("span", { cls: "verdict" }), icon = mark("ok"), words = el("span");
   verdict.append(icon, words);
-  const cells = parts.map(([k, name]) => ({ k, num: el("b", { cls: "num" }), root: null, name }));
-  for (const c of cells) c.root = el("span", { cls: "term" }, c.num, el("small", {}, c.name));
-  const row = el("div", { cls: "sum" }, el("span", { cls: "term" }, sum, el("small", {}, total)), el("span", { cls: "op" }, "="), cells.map((c, i) => [i > 0 ? el("span", { cls: "op" }, "+") : null, c.root]));
+  const cells = parts.map(([k, name], i) => {
+    const num = el("b", { cls: "num" });
+    return { k, num, root: el("span", { cls: "term" }, el("span", { cls: "op" }, i > 0 ? "+" : "="), num, el("small", {}, name)) };
+  });
+  const row = el("p", { cls: "sum" }, el("span", { cls: "term" }, sum, el("small", {}, total)), cells.map((c) => c.root));
   const root = el("div", { cls: "ledger" }, row, verdict);
   return {
     root,
     set(l) {
       text(sum, fmtExact(l[total]));
-      for (const c of cells) { text(c.num, fmtExact(l[c.k])); attr(c.root, "data-zero", l[c.k] === 0 ? "1" : null); }
+      for (const c of cells) { text(c.num, fmtExact(l[c.k])); shown(c.root, l[c.k] !== 0 || c === cells[0]); }
       setMark(icon, l.diff === 0 ? "ok" : "bad");
       attr(verdict, "data-level", l.diff === 0 ? "ok" : "bad");
       text(words, l.diff === 0 ? "balanced" : unbalanced(l.diff));

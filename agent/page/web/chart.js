@@ -1,7 +1,7 @@
 // Charts of the last hour: areas or lines, with a readout under the pointer, a finger, or the arrow keys.
 
 class Chart {
-  // opts: title, format(v), stacked, height, small (no axis), label(name)
+  // opts: title, format(v), stacked, height, small (no axis), floor (the least top)
   constructor(opts) {
     this.o = opts;
     this.at = null;
@@ -27,7 +27,7 @@ class Chart {
       for (let i = 0; i < vals.length; i++) if (vals[i] != null) tops[i] = this.o.stacked ? (tops[i] || 0) + vals[i] : Math.max(tops[i] || 0, vals[i]);
       layers.push({ s, base, tip: vals.map((v, i) => (v == null ? null : this.o.stacked ? tops[i] : v)) });
     }
-    this.max = niceMax(Math.max(0, ...tops.filter((v) => v != null)));
+    this.max = niceMax(Math.max(this.o.floor || 0, ...tops.filter((v) => v != null)));
     text(this.top, this.max > 0 ? this.o.format(this.max) : "");
     keyed(this.paths, layers.reverse(), (k) => k.s.name, () => svg("g", {}, svg("path", { cls: "area" }), svg("path", { cls: "edge" })), (g, k) => {
       g.style.setProperty("--hue", k.s.color);
@@ -102,7 +102,7 @@ class Hour {
   constructor(root) {
     this.rates = new Chart({ title: "Events per second, by type", format: (v) => fmtRate(v) + "/s", stacked: true, height: 150 });
     this.out = new Chart({ title: "Delivered per second, by destination", format: (v) => fmtRate(v) + "/s", stacked: true, height: 110 });
-    this.wait = new Chart({ title: "Waiting in buffers, by destination", format: fmtBytes, stacked: true, height: 110 });
+    this.wait = new Chart({ title: "Waiting in buffers, by destination", format: fmtBytes, stacked: true, height: 110, floor: 1 << 20 });
     this.none = el("p", { cls: "note" }, "The history begins with the first minute.");
     root.append(this.none, this.rates.root, el("div", { cls: "two" }, this.out.root, this.wait.root));
   }

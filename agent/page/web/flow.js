@@ -7,6 +7,12 @@ function hueOf(s, name) {
   return "var(--t" + ((i < 0 ? 0 : i) % hues) + ")";
 }
 
+// ownHue is the colour of the one type that goes to d, or grey for a mixture.
+function ownHue(s, d) {
+  const from = (s.routes || []).filter((r) => !r.discard && (r.to || []).includes(d.name));
+  return from.length === 1 ? hueOf(s, from[0].name) : "var(--flow)";
+}
+
 class Flow {
   constructor(root) {
     this.root = root;
@@ -35,7 +41,7 @@ class Flow {
     const nodes = [...l.at.values()];
     const heads = ["in", "type", "tank", "dest"].map((k) => nodes.find((n) => n.kind === k));
     [...this.heads.children].forEach((e, i) => { const n = heads[i]; shown(e, !!n); if (n) { e.style.left = (i === 2 ? n.x + n.w / 2 : n.x) + "px"; } });
-    keyed(this.nodes, nodes, (n) => key(n.kind, n.name), (n) => this.make(n), (e, n) => { place(e, n); this.fill(e, n, s, ctx); });
+    keyed(this.nodes, nodes, (n) => key(n.kind, n.name), (n) => this.make(n), (e, n) => { place(e, n); this.fill(e, n, s, ctx, l.narrow); });
     this.ribbons(s, ctx, l);
   }
 
@@ -53,28 +59,28 @@ class Flow {
     return e;
   }
 
-  fill(e, n, s, ctx) {
-    const { rates, now } = ctx;
+  fill(e, n, s, ctx, narrow) {
+    const { rates, now } = ctx, short = narrow ? fmtShort : fmtRate;
     if (n.kind === "in") {
       const i = s.inputs.find((x) => x.name === n.name);
-      text(e.ui.rate, fmtRate(rates.of("i", n.name, "received")) + "/s");
-      text(e.ui.sub, i.type + (i.connections ? " · " + fmtCount(i.connections) + " conn." : ""));
+      text(e.ui.rate, short(rates.of("i", n.name, "received")) + "/s");
+      text(e.ui.sub, i.type + (i.connections && !narrow ? " · " + fmtCount(i.connections) + " conn." : ""));
       return;
     }
     if (n.kind === "type") {
       const r = s.routes.find((x) => x.name === n.name);
       e.style.setProperty("--hue", hueOf(s, n.name));
       attr(e, "data-discard", r.discard ? "1" : null);
-      text(e.ui.rate, fmtRate(rates.of("r", n.name, "events")) + "/s");
-      text(e.ui.sub, r.discard ? "discarded, as configured" : (fmtBytes(rates.of("r", n.name, "bytes")) + "/s").replace("–/s", "") + (r.continue ? " · continues" : ""));
+      text(e.ui.rate, short(rates.of("r", n.name, "events")) + "/s");
+      text(e.ui.sub, r.discard ? (narrow ? "discarded" : "discarded, as configured") : (fmtBytes(rates.of("r", n.name, "bytes")) + "/s").replace("–/s", "") + (r.continue ? " · continues" : ""));
       return;
     }
     const d = s.destinations.find((x) => x.name === n.name), st = stateOf(d, rates, now);
     attr(e, "data-level", st.level);
     if (n.kind === "dest") {
       setMark(e.ui.mark, st.level);
-      text(e.ui.rate, fmtRate(rates.of("d", n.name, "delivered")) + "/s");
-      text(e.ui.sub, st.word + (d.breaker === "open" && d.next_try ? ", next try " + untilTry(d, now) : ""));
+      text(e.ui.rate, short(rates.of("d", n.name, "delivered")) + "/s");
+      text(e.ui.sub, narrow && d.breaker !== "closed" ? d.breaker : st.word + (d.breaker === "open" && d.next_try ? ", next try " + untilTry(d, now) : ""));
       return;
     }
     const share = d.max_bytes > 0 ? d.buffered_bytes / d.max_bytes : 0;
@@ -95,7 +101,7 @@ class Flow {
         const x = k.a.x + k.a.w, y0 = k.a.y + k.a.h * 0.8, y1 = k.b.y + k.b.h * 0.25, bulge = l.narrow ? 16 : 44;
         const d = `M${x} ${y0.toFixed(1)}C${x + bulge} ${y0.toFixed(1)} ${x + bulge} ${y1.toFixed(1)} ${k.b.x + k.b.w + 5} ${y1.toFixed(1)}`;
         shapes.push({ id: key("m", k.from, k.to), cls: "move", d: null, line: d, rate: k.rate || 1, t: 3, hue: "var(--warn)" });
-        if (!l.narrow) signs.push({ id: key("m", k.from, k.to), x: x + bulge * 0.75, y: (y0 + y1) / 2, level: null, label: "moves " + (k.rate > 0 ? fmtRate(k.rate) + "/s" : "") });
+        if (!l.narrow) signs.push({ id: key("m", k.from, k.to), x: x + bulge * 0.75 + 8, y: (y0 + y1) / 2 + 22, level: null, label: "moves " + (k.rate > 0 ? fmtRate(k.rate) + "/s" : "") });
         continue;
       }
       const x0 = k.a.x + k.a.w, x1 = k.b.x;
@@ -105,7 +111,7 @@ class Flow {
       const a = l.at.get(key("tank", d.name)), b = l.at.get(key("dest", d.name));
       const rate = rates.of("d", d.name, "delivered"), t = l.thickness(rate), y = a.y + a.h / 2 - t / 2, st = stateOf(d, rates, ctx.now);
       const broken = d.breaker !== "closed";
-      shapes.push({ id: key("o", d.name), cls: (broken ? "broken " : "") + (rate > 0 ? "on" : "idle"), d: ribbon(a.x + a.w, y, b.x, y, t), line: middle(a.x + a.w, y + t / 2, b.x, y + t / 2), rate, t, hue: broken ? `var(--${st.level})` : "var(--flow)" });
+      shapes.push({ id: key("o", d.name), cls: (broken ? "broken " : "") + (rate > 0 ? "on" : "idle"), d: ribbon(a.x + a.w, y, b.x, y, t), line: middle(a.x + a.w, y + t / 2, b.x, y + t / 2), rate, t, hue: broken ? `var(--${st.level})` : ownHue(s, d) });
       if (broken) signs.push({ id: key("o", d.name), x: (a.x + a.w + b.x) / 2, y: y + t / 2, level: st.level, label: "" });
     }
     keyed(this.under, shapes, (p) => p.id, () => svg("path", {}), (e, p) => {

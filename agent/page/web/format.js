@@ -30,6 +30,11 @@ function fmtRate(r) {
   return digits(r / 1e6, 3) + "M";
 }
 
+// fmtShort writes a rate where there is little room.
+function fmtShort(r) {
+  return r >= 1e4 && r < 1e6 ? digits(r / 1e3, 3) + "k" : fmtRate(r);
+}
+
 function fmtBytes(b) {
   if (b == null || !isFinite(b)) return "–";
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -73,6 +78,14 @@ function fmtVolume(bytes) {
 // plural writes "1 event", "2 events".
 function plural(n, word) {
   return fmtCount(n) + " " + word + (n === 1 ? "" : "s");
+}
+
+// brief is the end of a wrapped error, where its cause is: "dial tcp 10.0.0.1:24224: connect: connection refused".
+function brief(error) {
+  const parts = cut(error, 400).split(": ").filter(Boolean);
+  let s = parts.pop() || "";
+  while (s.length < 12 && parts.length) s = parts.pop() + ": " + s;
+  return cut(s, 120);
 }
 
 // cut shortens foreign text.

@@ -5,7 +5,7 @@
 function layoutOf(s, links, width, rateOf) {
   const narrow = width < 560;
   const col = narrow
-    ? { in: width * 0.2, type: width * 0.235, tank: 30, dest: width * 0.24 }
+    ? { in: width * 0.215, type: width * 0.235, tank: 29, dest: width * 0.245 }
     : { in: clamp(width * 0.15, 120, 190), type: clamp(width * 0.16, 120, 200), tank: 66, dest: clamp(width * 0.2, 150, 250) };
   const room = width - col.in - col.type - col.tank - col.dest;
   const gap = narrow ? { a: room * 0.38, b: room * 0.38, c: room * 0.24 } : { a: room * 0.35, b: room * 0.38, c: room * 0.27 };

@@ -47,7 +47,7 @@ function troubleOf(d, ctx, alone) {
   const st = stateOf(d, rates, now);
   const others = alone ? "; the others are not affected" : "";
   const hint = d.hint ? cut(d.hint, 300) : "";
-  const why = d.error ? cut(d.error, 160) : "";
+  const why = brief(d.error);
   switch (st.word) {
     case "not delivering": case "trying again": case "failing": {
       const since = silentSince(d, history, seen && seen.get(d.name));
@@ -83,19 +83,20 @@ function headlineOf(s, ctx) {
   const dests = s.destinations || [];
   const bad = dests.filter((d) => ["not delivering", "trying again", "failing"].includes(stateOf(d, ctx.rates, ctx.now).word));
   const odd = dests.filter((d) => levels[stateOf(d, ctx.rates, ctx.now).level] >= levels.warn);
-  const all = dests.map((d) => troubleOf(d, ctx, dests.length > 1 && odd.length === 1)).filter(Boolean);
+  const all = dests.map((d) => { const t = troubleOf(d, ctx, dests.length > 1 && odd.length === 1); return t && Object.assign(t, { subject: d.name }); }).filter(Boolean);
   all.sort((a, b) => levels[b.level] - levels[a.level]);
   const rest = noticesOf(s);
-  if (s.phase === "starting") return { level: "warn", text: "The router starts: it accepts, and opens its buffers.", list: all.concat(rest) };
-  if (s.phase === "stopping") return { level: "warn", text: "The router is stopping: it delivers what it can and keeps the rest on disk.", list: all.concat(rest) };
+  const listed = (list) => list.concat(rest).sort((a, b) => levels[b.level] - levels[a.level]);
+  if (s.phase === "starting") return { level: "warn", text: "The router starts: it accepts, and opens its buffers.", list: listed(all) };
+  if (s.phase === "stopping") return { level: "warn", text: "The router is stopping: it delivers what it can and keeps the rest on disk.", list: listed(all) };
   if (bad.length > 1) {
     const n = bad.reduce((a, d) => a + (d.buffered || 0), 0), b = bad.reduce((a, d) => a + (d.buffered_bytes || 0), 0);
     const lost = bad.some((d) => sumOf(d.shed) > 0 || d.volatile);
     const text = (bad.length === dests.length ? "None of the " + dests.length : bad.length + " of " + dests.length) + " destinations " + (bad.length === dests.length ? "delivers" : "do not deliver") + ": " + bad.map((d) => d.name).join(", ") +
       ". " + plural(n, "event") + " (" + fmtBytes(b) + ") wait in their buffers" + (lost ? "" : "; nothing is lost") + (odd.length === bad.length && bad.length < dests.length ? "; the others are not affected" : "") + ".";
-    return { level: "bad", text, list: all.concat(rest) };
+    return { level: "bad", text, list: listed(all) };
   }
-  if (all.length) return { level: all[0].level, text: all[0].text, hint: all[0].hint, list: all.slice(1).concat(rest) };
+  if (all.length) return { level: all[0].level, text: all[0].text, subject: all[0].subject, hint: all[0].hint, list: listed(all.slice(1)) };
   const degraded = rest.find((n) => levels[n.level] >= levels.bad);
   if (!dests.length) return { level: "warn", text: "No destination is configured.", list: rest };
   const text = dests.length === 1 ? dests[0].name + " delivers." : "All " + dests.length + " destinations deliver.";
@@ -122,7 +123,7 @@ function noticesOf(s) {
   for (const o of s.orphans || []) {
     out.push({ level: "note", text: o.name + " is not configured any more, but " + fmtBytes((o.bytes || 0) + (o.dead_letters_bytes || 0)) + " of it are still here.", hint: "", command: o.command });
   }
-  return out;
+  return out.sort((a, b) => levels[b.level] - levels[a.level]);
 }
 
 function unbalanced(diff) {
