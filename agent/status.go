@@ -88,6 +88,7 @@ type DestinationStatus struct {
 	NextTry      *time.Time        `json:"next_try,omitempty"`
 	Error        string            `json:"error,omitempty"`
 	Hint         string            `json:"hint,omitempty"`
+	Held         bool              `json:"held,omitempty"` // somebody has to change something before it can deliver
 	Volatile     bool              `json:"volatile"`
 	Problem      string            `json:"problem,omitempty"`
 	Full         bool              `json:"full"`
@@ -162,7 +163,7 @@ func destinationStatus(d *target) DestinationStatus {
 	st, dead := d.Stats(), d.dead.Stats()
 	b := st.Buffer
 	out := DestinationStatus{
-		Name: st.Name, Type: d.cfg.Type, Breaker: st.Breaker, Since: st.Since, Error: st.Error, Hint: st.Hint,
+		Name: st.Name, Type: d.cfg.Type, Breaker: st.Breaker, Since: st.Since, Error: st.Error, Hint: st.Hint, Held: st.Held,
 		Volatile: b.Volatile, Problem: cmp.Or(b.Problem, st.Trouble), Full: b.Full,
 		Offered: b.Offered, Delivered: b.Delivered, DeadLettered: b.DeadLettered, Shed: b.Shed, Moved: b.Moved, Buffered: b.Buffered, Leased: b.Leased,
 		Bytes: b.Bytes, DiskBytes: b.DiskBytes, MaxBytes: b.MaxBytes, MemoryBytes: b.MemoryBytes,
