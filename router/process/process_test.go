@@ -171,6 +171,7 @@ func TestDropAndNoAction(t *testing.T) {
 func FuzzActions(f *testing.F) {
 	f.Add(rec("log", `{"a":[1,{"b":"\u00e9"}],"a":2}`, "a", "x"), uint16(20))
 	f.Add(rec("log", "text", "env", "x", "env", "y"), uint16(64))
+	f.Add(encode(nil, m{{"a", m{{"b", []any{"4111111111111111", 4111111111111111, m{{"c", "x"}}}}, {"c", 5}}}, {"log", "a@b.cd"}, {"env", m{}}}), uint16(64))
 	f.Add([]byte{0xdf, 0xff, 0xff, 0xff, 0xff, 0xa3, 'l', 'o', 'g'}, uint16(1))
 	f.Fuzz(func(t *testing.T, in []byte, size uint16) {
 		n, err := mp.Skip(in)
@@ -180,9 +181,13 @@ func FuzzActions(f *testing.F) {
 			{ParseJSON: &config.ParseJSON{Key: "log"}},
 			{ParseJSON: &config.ParseJSON{Key: "log", Keep: true}},
 			{SizeGuard: &config.SizeGuard{MaxBytes: config.Size(size) + 1, Key: "log", Marker: "...[truncated]"}},
+			{Remove: []string{"log", "a.b", "e*"}},
+			{Rename: []config.Field{{Key: "log", Value: "a.b"}, {Key: "a", Value: "env"}, {Key: "env", Value: "env.x.y"}}},
+			{Redact: &config.Redact{Patterns: []string{"credit_card", "/[a-z]/"}, With: "<redacted>"}},
+			{Redact: &config.Redact{Patterns: []string{"email", "/./"}, Keys: []string{"log", "a.b", "e*"}}},
 		} {
 			out, v := apply(t, p, in)
-			if !valid || v != Changed && v != Truncated {
+			if !valid || v != Changed && v != Truncated && v != Redacted {
 				continue
 			}
 			if n, err := mp.Skip(out); err != nil || n != len(out) || !mp.IsMap(out[0]) {
