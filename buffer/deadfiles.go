@@ -50,14 +50,14 @@ func (d *Dead) open() error {
 	if n := len(d.segs); n > 0 {
 		last := &d.segs[n-1].segment
 		d.next = max(d.next, last.first)
-		whole, err := d.walk(last, 0, nil, func(fr readFrame, _ int64, _ []byte) error {
+		legible, err := d.walk(last, 0, nil, func(fr readFrame, _ int64, _ []byte) error {
 			d.next = max(d.next, fr.next())
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		if !whole { // its numbers are not known: an event takes at least a byte
+		if !legible { // its numbers are not known: an event takes at least a byte
 			d.next = max(d.next, last.first+uint64(last.size))
 		}
 	}
@@ -83,7 +83,7 @@ func (d *Dead) readPosition(exists bool) (position, error) {
 		return position{}, err
 	}
 	p, ok := newestSlot(buf[:n])
-	if !ok && slices.ContainsFunc(buf[:n], func(b byte) bool { return b != 0 }) {
+	if !ok && !blank(buf[:n]) {
 		d.log.Error("no slot of the position file is valid: dead letters that were settled may be here again", zap.String("dir", d.dir))
 	}
 	return p, nil
@@ -110,8 +110,9 @@ func (d *Dead) posName() string { return filepath.Join(d.dir, "position") }
 func (d *Dead) path(s *segment) string { return filepath.Join(d.dir, segName(s.no, s.first)) }
 
 // walk calls f with each whole frame of a segment whose header is valid, from the offset on. at is a frame's offset in
-// the file. What can't be read is skipped, and whole says so. buf, if not nil, is where windows are read into.
-func (d *Dead) walk(s *segment, from int64, buf *[]byte, f func(fr readFrame, at int64, frame []byte) error) (whole bool, err error) {
+// the file. What can't be read is skipped; legible says whether anything else than a torn tail can be. buf, if not nil, is where
+// windows are read into.
+func (d *Dead) walk(s *segment, from int64, buf *[]byte, f func(fr readFrame, at int64, frame []byte) error) (legible bool, err error) {
 	file, err := d.fs.Open(d.path(s), os.O_RDONLY)
 	if err != nil {
 		return false, err
@@ -123,7 +124,7 @@ func (d *Dead) walk(s *segment, from int64, buf *[]byte, f func(fr readFrame, at
 	}
 	id, _, _, err := parseSegHead(head)
 	if err != nil {
-		return false, nil //nolint:nilerr // not ours
+		return blank(head), nil //nolint:nilerr // not ours
 	}
 	w := window{f: file, size: s.size, off: max(from, segHeadSize), seed: seed(id)}
 	if buf != nil {
@@ -134,23 +135,22 @@ func (d *Dead) walk(s *segment, from int64, buf *[]byte, f func(fr readFrame, at
 			return (*buf)[:n]
 		}
 	}
-	whole = true
+	legible = true
 	for {
 		fr, ok, err := w.next()
 		if err != nil { // a bad sector
-			whole = false
+			legible = false
 			w = window{f: file, size: s.size, off: w.off + int64(len(w.buf)) + badSector, seed: w.seed, new: w.new}
 			continue
 		}
 		if !ok {
-			return whole, nil
+			return legible, nil
 		}
 		if !fr.valid {
-			whole = false
 			continue
 		}
 		if err := f(fr, w.off+int64(fr.at.off), w.buf[fr.at.off:fr.at.end]); err != nil {
-			return whole, err
+			return legible, err
 		}
 	}
 }

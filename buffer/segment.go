@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -45,6 +46,9 @@ func parseSegName(name string) (no, first uint64, ok bool) {
 	first, err2 := strconv.ParseUint(b, 10, 64)
 	return no, first, err1 == nil && err2 == nil && no > 0 && no <= maxNumber
 }
+
+// blank reports whether there are only zeros: a power cut leaves them where nothing was written yet.
+func blank(b []byte) bool { return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 }) }
 
 func appendSegHead(dst []byte, id [8]byte, no, first uint64) []byte {
 	start := len(dst)

@@ -40,6 +40,12 @@ func (l spans) missing(s span, f func(span)) {
 	}
 }
 
+// insert returns the list with s in it, sorted, but not joined with its neighbours.
+func (l spans) insert(s span) spans {
+	i := sort.Search(len(l), func(i int) bool { return l[i].from >= s.from })
+	return slices.Insert(l, i, s)
+}
+
 // cover reports whether all of s is in the list.
 func (l spans) cover(s span) bool {
 	i := sort.Search(len(l), func(i int) bool { return l[i].to > s.from })
