@@ -32,6 +32,9 @@ senders are quiet, delivers what it can within shutdown.deadline, and keeps the
 rest on disk. A second signal stops it at once, still losing nothing that was
 acknowledged.
 
+SIGHUP, or firebreak reload, lets it read the same configuration anew. A bad file
+changes nothing.
+
 Without a configuration it listens on 127.0.0.1:24224 and writes one file per
 container under ./firebreak-data/logs.`,
 		Example: `  firebreak run
@@ -52,17 +55,24 @@ func runRouter(stderr io.Writer, file string) error {
 	if err != nil {
 		return err
 	}
-	log, sink, err := newLog(cfg.Log.Level, stderr)
+	level, err := zap.ParseAtomicLevel(cfg.Log.Level)
 	if err != nil {
 		return err
 	}
+	log, sink := newLog(level, stderr)
 	defer sink.flush(100 * time.Millisecond)
 	agent.LimitMemory(cfg)
 
 	ctx, kill := signals()
-	o := agent.Options{Config: cfg, Log: log, Version: version, Degraded: degraded, Kill: kill}
-	if src.path != "" {
-		o.Source = src.text
+	hangups := make(chan os.Signal, 1) // those that come during a reload are one
+	signal.Notify(hangups, syscall.SIGHUP)
+	o := agent.Options{
+		Config: cfg, Source: src.kept(), Log: log, Version: version, Degraded: degraded, Kill: kill,
+		Load: func() (*config.Config, []byte, error) { return loadAnew(file) },
+		Applied: func(cfg *config.Config) {
+			_ = level.UnmarshalText([]byte(cfg.Log.Level)) // a level that config has checked
+			agent.LimitMemory(cfg)
+		},
 	}
 	a, err := agent.New(o)
 	if err != nil {
@@ -73,7 +83,57 @@ func runRouter(stderr io.Writer, file string) error {
 	if src.path == "" {
 		greet(stderr, a.Listening(), cfg, a.Admin())
 	}
+	go reloadOn(ctx, hangups, a, sink)
 	return a.Run(ctx)
+}
+
+// loadAnew finds and loads the configuration as at the start.
+func loadAnew(file string) (*config.Config, []byte, error) {
+	src, err := findConfig(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg, err := src.load()
+	return cfg, src.kept(), err
+}
+
+// kept is what is kept for a start with a bad file. The embedded default is never bad.
+func (s source) kept() []byte {
+	if s.path == "" {
+		return nil
+	}
+	return s.text
+}
+
+// reloadOn reloads the configuration at each signal, until ctx ends.
+func reloadOn(ctx context.Context, c <-chan os.Signal, a *agent.Agent, errs io.Writer) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c:
+		}
+		if !started(ctx, a) {
+			return
+		}
+		if res := a.Reload(); !res.OK {
+			_, _ = errs.Write([]byte(notReloaded(res.Error)))
+		}
+	}
+}
+
+// started waits until the router can be reloaded.
+func started(ctx context.Context, a *agent.Agent) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for a.Status().Phase == "starting" {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
 }
 
 // loadOrLast loads the configuration, or, when it is bad, the last one that ran on the same data directory; then it
@@ -114,7 +174,8 @@ func firstLine(err error) string {
 	return line
 }
 
-// signals returns a context that ends with the first SIGTERM or SIGINT, and one that ends with the second.
+// signals returns a context that ends with the first SIGTERM or SIGINT, and one that ends with the second. SIGHUP does
+// nothing until somebody asks for it.
 func signals() (stop, kill context.Context) {
 	stop, cancelStop := context.WithCancel(context.Background())
 	kill, cancelKill := context.WithCancel(context.Background())
@@ -131,17 +192,13 @@ func signals() (stop, kill context.Context) {
 }
 
 // newLog writes JSON lines; who may repeat samples them.
-func newLog(level string, out io.Writer) (*zap.Logger, *logSink, error) {
-	var l zapcore.Level
-	if err := l.Set(level); err != nil {
-		return nil, nil, err
-	}
+func newLog(level zapcore.LevelEnabler, out io.Writer) (*zap.Logger, *logSink) {
 	enc := zap.NewProductionEncoderConfig()
 	enc.TimeKey = "time"
 	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	enc.EncodeDuration = zapcore.StringDurationEncoder
 	sink := newLogSink(out)
-	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(enc), zapcore.AddSync(sink), l)), sink, nil
+	return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(enc), zapcore.AddSync(sink), level)), sink
 }
 
 // greet tells who runs Firebreak for the first time what to paste next.
