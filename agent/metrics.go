@@ -58,7 +58,7 @@ var metricList = []metric{
 	{"buffered_events", "Events that wait, those in requests included.", []string{"destination"}},
 	{"leased_events", "Events in requests.", []string{"destination"}},
 	{"buffered_bytes", "Bytes of the events that wait.", []string{"destination"}},
-	{"disk_bytes", "Size of a destination's segment files.", []string{"destination"}},
+	{"disk_bytes", "Size of a destination's segment files; only of buffers on disk.", []string{"destination"}},
 	{"buffer_memory_bytes", "Memory of a destination's buffer.", []string{"destination"}},
 	{"buffer_max_bytes", "Bound of a destination's buffer.", []string{"destination"}},
 	{"buffer_full", "1 while the buffer is at its bound: shedding or blocking.", []string{"destination"}},
@@ -204,11 +204,17 @@ func (s sample) destination(d *target) {
 	s.count("delivered_events_total", b.Delivered, st.Name)
 	s.by("dead_lettered_events_total", b.DeadLettered, st.Name, destination.ReasonEncode, destination.ReasonRejected)
 	s.by("shed_events_total", b.Shed, st.Name, sheds...)
-	s.by("moved_events_total", b.Moved, st.Name)
+	if to := d.cfg.Buffer.Fallback; to != "" {
+		s.by("moved_events_total", b.Moved, st.Name, to)
+	} else {
+		s.by("moved_events_total", b.Moved, st.Name)
+	}
 	s.gauge("buffered_events", float64(b.Buffered), st.Name)
 	s.gauge("leased_events", float64(b.Leased), st.Name)
 	s.gauge("buffered_bytes", float64(b.Bytes), st.Name)
-	s.gauge("disk_bytes", float64(b.DiskBytes), st.Name)
+	if d.cfg.Buffer.Type != "memory" {
+		s.gauge("disk_bytes", float64(b.DiskBytes), st.Name)
+	}
 	s.gauge("buffer_memory_bytes", float64(b.MemoryBytes), st.Name)
 	s.gauge("buffer_max_bytes", float64(b.MaxBytes), st.Name)
 	s.gauge("buffer_full", truth(b.Full), st.Name)
