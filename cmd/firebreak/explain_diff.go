@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/firebreak/firebreak/internal/table"
+)
+
+const (
+	maxChanges = 8  // that are shown of one processor
+	maxShown   = 80 // characters of a value
+)
+
+// changes says in words what differs between two records in JSON: the keys that were added, removed and changed.
+func changes(before, after json.RawMessage) string {
+	var d differ
+	a, aok := object(before)
+	b, bok := object(after)
+	if !aok || !bok {
+		return "changes the record"
+	}
+	d.walk("", a, b)
+	if len(d.found) == 0 {
+		return "changes the order of keys"
+	}
+	if n := len(d.found) - maxChanges; n > 0 {
+		d.found = append(d.found[:maxChanges], fmt.Sprintf("… %d more", n))
+	}
+	return strings.Join(d.found, ", ")
+}
+
+type differ struct{ found []string }
+
+func (d *differ) walk(prefix string, a, b map[string]json.RawMessage) {
+	keys := slices.Collect(maps.Keys(a))
+	for k := range b {
+		if _, ok := a[k]; !ok {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		old, had := a[k]
+		now, has := b[k]
+		name := prefix + k
+		switch {
+		case !had:
+			d.found = append(d.found, "adds "+name+"="+string(shownFrom(now, 0)))
+		case !has:
+			d.found = append(d.found, "removes "+name)
+		case !bytes.Equal(old, now):
+			oldMap, ok := object(old)
+			nowMap, both := object(now)
+			if ok && both {
+				d.walk(name+".", oldMap, nowMap)
+				continue
+			}
+			at := firstDifference(old, now)
+			d.found = append(d.found, "sets "+name+" from "+shownFrom(old, at)+" to "+shownFrom(now, at))
+		}
+	}
+}
+
+func object(text json.RawMessage) (map[string]json.RawMessage, bool) {
+	var m map[string]json.RawMessage
+	if len(text) == 0 || text[0] != '{' || json.Unmarshal(text, &m) != nil {
+		return nil, false
+	}
+	return m, true
+}
+
+func firstDifference(a, b []byte) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return n
+}
+
+// shownFrom returns the part of a value that is worth seeing: around where it differs from another one.
+func shownFrom(text json.RawMessage, at int) string {
+	lead := ""
+	if start := at - maxShown/2; start > 0 && len(text) > maxShown {
+		for start < len(text) && !utf8.RuneStart(text[start]) {
+			start++
+		}
+		text, lead = text[start:], "…"
+	}
+	return lead + table.Clip(table.Clean(string(text)), maxShown)
+}
