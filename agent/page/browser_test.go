@@ -19,7 +19,7 @@ func open(t *testing.T, b *pagetest.Browser, sc scene, v pagetest.View) (*pagete
 	r.Set(sc.status, sc.history)
 	srv := httptest.NewServer(r)
 	t.Cleanup(srv.Close)
-	tab := b.Open(srv.URL+"/", v)
+	tab := b.Open(t, srv.URL+"/", v)
 	tab.Wait(`document.querySelector("#kpis b") && document.querySelector("#kpis b").textContent !== "–"`, 10*time.Second)
 	return tab, r
 }
@@ -61,6 +61,17 @@ func trouble(now time.Time) scene {
 	}}
 }
 
+// In one browser, which takes a second to start.
+func TestInBrowser(t *testing.T) {
+	b := pagetest.Start(t)
+	for name, test := range map[string]func(*testing.T, *pagetest.Browser){
+		"hostile names": testHostileNames, "shows the status": testShowsTheStatus, "away and back": testAwayAndBack, "fits a phone": testFitsAPhone,
+		"model": testModel, "costs": testCosts,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, b) })
+	}
+}
+
 // FIREBREAK_PAGE_SHOTS=DIR writes pictures of all scenes there.
 func TestPictures(t *testing.T) {
 	dir := os.Getenv("FIREBREAK_PAGE_SHOTS")
@@ -89,8 +100,7 @@ func TestPictures(t *testing.T) {
 }
 
 // Whatever others have written reaches the page as text.
-func TestHostileNames(t *testing.T) {
-	b := pagetest.Start(t)
+func testHostileNames(t *testing.T, b *pagetest.Browser) {
 	const evil = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>`
 	tab, _ := open(t, b, scene{began: time.Now(), extra: func(s obj) {
 		for _, k := range []string{"version", "host", "config", "degraded"} {
@@ -125,8 +135,7 @@ func TestHostileNames(t *testing.T) {
 }
 
 // The numbers on the page are those of the status.
-func TestShowsTheStatus(t *testing.T) {
-	b := pagetest.Start(t)
+func testShowsTheStatus(t *testing.T, b *pagetest.Browser) {
 	tab, _ := open(t, b, trouble(time.Now()), desk)
 	has(t, tab, "#sentence", "error has not delivered for 3 min: connection refused.", "wait in its buffer; nothing is lost.")
 	has(t, tab, "#details", "is the aggregator up", "serverz", "old-archive is not configured any more, but 700 MiB", "firebreak buffer replay old-archive --to archive",
@@ -139,8 +148,7 @@ func TestShowsTheStatus(t *testing.T) {
 }
 
 // While the router is away the page says so, and goes on when it is back; a start anew makes no negative rates.
-func TestAwayAndBack(t *testing.T) {
-	b := pagetest.Start(t)
+func testAwayAndBack(t *testing.T, b *pagetest.Browser) {
 	began := time.Now()
 	tab, r := open(t, b, scene{began: began}, desk)
 	has(t, tab, "#sentence", "All 4 destinations deliver.")
@@ -170,8 +178,7 @@ func TestAwayAndBack(t *testing.T) {
 }
 
 // On a narrow phone nothing is wider than the screen.
-func TestFitsAPhone(t *testing.T) {
-	b := pagetest.Start(t)
+func testFitsAPhone(t *testing.T, b *pagetest.Browser) {
 	tab, _ := open(t, b, trouble(time.Now()), pagetest.View{Width: 360, Height: 780, Phone: true, Still: true})
 	var width int
 	if err := tab.Eval("document.documentElement.scrollWidth", &width); err != nil || width > 360 {

@@ -108,7 +108,7 @@ func (d *document) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "no-cache") // kept, but asked for with the etag: an upgrade shows at once
-	h.Set("Vary", "Accept-Encoding")
+	h.Add("Vary", "Accept-Encoding")
 	body, etag := d.plain, d.etag
 	if accepts(r.Header.Get("Accept-Encoding"), "gzip") {
 		body, etag = d.zipped, strings.TrimSuffix(d.etag, `"`)+`-gzip"`

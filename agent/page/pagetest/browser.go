@@ -23,7 +23,6 @@ const patience = 20 * time.Second // for one answer of the browser
 
 // A Browser is a running Chromium.
 type Browser struct {
-	t   testing.TB
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *os.File
@@ -81,7 +80,7 @@ func Start(t testing.TB) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Browser{t: t, in: ourOut, out: ourIn, waiting: map[int]chan answer{}, tabs: map[string]*Tab{}, done: make(chan struct{})}
+	b := &Browser{in: ourOut, out: ourIn, waiting: map[int]chan answer{}, tabs: map[string]*Tab{}, done: make(chan struct{})}
 	b.cmd = exec.Command(path, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
 		"--disable-extensions", "--disable-sync", "--no-first-run", "--no-default-browser-check", "--hide-scrollbars", "--force-color-profile=srgb",
 		"--remote-debugging-pipe", "--user-data-dir="+t.TempDir(), "about:blank")
@@ -197,6 +196,7 @@ type View struct {
 
 // A Tab is one open page.
 type Tab struct {
+	t       testing.TB
 	b       *Browser
 	session string
 	view    View
@@ -205,53 +205,55 @@ type Tab struct {
 	problems []string
 }
 
-// Open opens a page and returns when it is loaded.
-func (b *Browser) Open(url string, v View) *Tab {
-	b.t.Helper()
+// Open opens a page for a test, which fails when the browser does, and returns when the page is loaded.
+func (b *Browser) Open(t testing.TB, url string, v View) *Tab {
+	t.Helper()
 	if v.Width == 0 {
 		v.Width, v.Height = 1280, 900
 	}
 	var target struct {
 		ID string `json:"targetId"`
 	}
-	b.must("", "Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	b.must(t, "", "Target.createTarget", map[string]any{"url": "about:blank", "newWindow": true}, &target)
 	var attached struct {
 		Session string `json:"sessionId"`
 	}
-	b.must("", "Target.attachToTarget", map[string]any{"targetId": target.ID, "flatten": true}, &attached)
-	tab := &Tab{b: b, session: attached.Session}
+	b.must(t, "", "Target.attachToTarget", map[string]any{"targetId": target.ID, "flatten": true}, &attached)
+	tab := &Tab{t: t, b: b, session: attached.Session}
 	b.mu.Lock()
 	b.tabs[tab.session] = tab
 	b.mu.Unlock()
 	for _, domain := range []string{"Page", "Runtime", "Log", "Audits"} {
-		b.must(tab.session, domain+".enable", nil, nil)
+		b.must(t, tab.session, domain+".enable", nil, nil)
 	}
+	// Of several tabs all are visible, and so ask the router.
+	b.must(t, tab.session, "Emulation.setFocusEmulationEnabled", map[string]any{"enabled": true}, nil)
 	tab.Look(v)
-	b.must(tab.session, "Page.navigate", map[string]any{"url": url}, nil)
+	b.must(t, tab.session, "Page.navigate", map[string]any{"url": url}, nil)
 	tab.Wait(`document.readyState === "complete" && location.href !== "about:blank"`, patience)
 	return tab
 }
 
-func (b *Browser) must(session, method string, params, into any) {
-	b.t.Helper()
+func (b *Browser) must(t testing.TB, session, method string, params, into any) {
+	t.Helper()
 	raw, err := b.ask(session, method, params)
 	if err == nil && into != nil {
 		err = json.Unmarshal(raw, into)
 	}
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 }
 
 // Look changes how the page is looked at.
 func (t *Tab) Look(v View) {
-	t.b.t.Helper()
+	t.t.Helper()
 	scale := 1.0
 	if v.Phone {
 		scale = 2
 	}
 	t.view = v
-	t.b.must(t.session, "Emulation.setDeviceMetricsOverride", map[string]any{"width": v.Width, "height": v.Height, "deviceScaleFactor": scale, "mobile": v.Phone}, nil)
+	t.b.must(t.t, t.session, "Emulation.setDeviceMetricsOverride", map[string]any{"width": v.Width, "height": v.Height, "deviceScaleFactor": scale, "mobile": v.Phone}, nil)
 	scheme, motion := "light", "no-preference"
 	if v.Dark {
 		scheme = "dark"
@@ -259,7 +261,7 @@ func (t *Tab) Look(v View) {
 	if v.Still {
 		motion = "reduce"
 	}
-	t.b.must(t.session, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{
+	t.b.must(t.t, t.session, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{
 		{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": motion}}}, nil)
 }
 
@@ -341,18 +343,18 @@ func (t *Tab) Eval(expression string, into any) error {
 
 // Text returns the text of the first element that fits the selector.
 func (t *Tab) Text(selector string) string {
-	t.b.t.Helper()
+	t.t.Helper()
 	quoted, _ := json.Marshal(selector)
 	var s string
 	if err := t.Eval("(document.querySelector("+string(quoted)+") || {textContent: '(no such element)'}).textContent", &s); err != nil {
-		t.b.t.Fatal(err)
+		t.t.Fatal(err)
 	}
 	return strings.Join(strings.Fields(s), " ")
 }
 
 // Wait waits until an expression is true.
 func (t *Tab) Wait(expression string, timeout time.Duration) {
-	t.b.t.Helper()
+	t.t.Helper()
 	deadline := time.Now().Add(timeout)
 	for {
 		var ok bool
@@ -361,7 +363,7 @@ func (t *Tab) Wait(expression string, timeout time.Duration) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.b.t.Fatalf("after %v still not: %s (%v)", timeout, expression, err)
+			t.t.Fatalf("after %v still not: %s (%v); the page says: %.500s", timeout, expression, err, t.Text("body"))
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -369,10 +371,10 @@ func (t *Tab) Wait(expression string, timeout time.Duration) {
 
 // Screenshot writes the whole page, as high as it is, to a PNG file.
 func (t *Tab) Screenshot(file string) {
-	t.b.t.Helper()
+	t.t.Helper()
 	var height int
 	if err := t.Eval("document.documentElement.scrollHeight", &height); err != nil {
-		t.b.t.Fatal(err)
+		t.t.Fatal(err)
 	}
 	t.shoot(file, height)
 }
@@ -381,17 +383,17 @@ func (t *Tab) Screenshot(file string) {
 func (t *Tab) ScreenshotWindow(file string) { t.shoot(file, t.view.Height) }
 
 func (t *Tab) shoot(file string, height int) {
-	t.b.t.Helper()
+	t.t.Helper()
 	var shot struct {
 		Data string `json:"data"`
 	}
-	t.b.must(t.session, "Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true,
+	t.b.must(t.t, t.session, "Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true,
 		"clip": map[string]any{"x": 0, "y": 0, "width": t.view.Width, "height": height, "scale": 1}}, &shot)
 	png, err := base64.StdEncoding.DecodeString(shot.Data)
 	if err == nil {
 		err = os.WriteFile(file, png, 0o644)
 	}
 	if err != nil {
-		t.b.t.Fatal(err)
+		t.t.Fatal(err)
 	}
 }

@@ -15,13 +15,14 @@ function destCard(d) {
   ui.wait = new Chart({ title: "Backlog", format: fmtBytes, height: 34, small: true, floor: 1 << 20 });
   ui.charts = el("div", { cls: "spark" }, ui.chart.root, ui.wait.root);
   ui.ledger = ledgerView("offered", [["delivered", "delivered"], ["dead", "dead letters"], ["shed", "shed"], ["moved", "moved"], ["buffered", "buffered"]]);
+  ui.servers = el("ul", { cls: "servers" });
   ui.dead = el("div", { cls: "dead" });
   ui.more = el("dl", { cls: "facts" });
   card.append(
     el("header", {}, ui.mark, el("h3", {}, d.name), ui.state), el("div", { cls: "chips" }, ui.breaker, ui.tags), ui.error, ui.hint,
     el("div", { cls: "pair" }, el("div", {}, el("small", {}, "in"), ui.inRate), el("div", {}, el("small", {}, "out"), ui.outRate, ui.bytes)),
     el("div", { cls: "backlog" }, el("div", { cls: "line" }, ui.backlog, ui.oldest), ui.bar, ui.bound),
-    ui.charts, ui.ledger.root, ui.dead,
+    ui.charts, ui.ledger.root, ui.servers, ui.dead,
     el("details", {}, el("summary", {}, "Requests and memory"), ui.more));
   card.ui = ui;
   return card;
@@ -62,6 +63,7 @@ function updateDest(card, d, s, ctx) {
     ui.wait.set([{ name: "backlog", color: "var(--warn)", values: h.buffered_bytes || [] }], end, history.step_seconds);
   }
   ui.ledger.set(ledgerOf(d));
+  servers(ui.servers, d.output);
   deadLetters(ui.dead, d);
   facts(ui.more, [["requests", fmtExact(d.requests)], ["failed requests", fmtExact(d.failed_requests)], ["in flight", fmtExact(d.requests_in_flight)], ["events sent again", fmtExact(d.retried_events)],
     ["leased events", fmtExact(d.leased)], ["replayed", fmtExact(d.replayed || 0)], ["on disk", fmtBytes(d.disk_bytes)], ["memory held", fmtBytes(d.memory_bytes)],
@@ -70,6 +72,17 @@ function updateDest(card, d, s, ctx) {
 
 function facts(dl, list) {
   keyed(dl, list, (f) => f[0], (f) => el("div", {}, el("dt", {}, f[0]), el("dd")), (e, f) => text(e.lastChild, f[1]));
+}
+
+// servers lists those of a forward destination, when there is something to say: several, or one that is down.
+function servers(root, output) {
+  const list = (Array.isArray(output) ? output : []).filter((x) => x && typeof x.address === "string").slice(0, 20);
+  const some = list.length > 1 || list.some((x) => !x.up);
+  shown(root, some);
+  keyed(root, some ? list : [], (x) => x.address, (x) => el("li", {}, mark("ok"), el("span", {}, x.address + (x.standby ? " (standby)" : "")), el("em")), (e, x) => {
+    setMark(e.firstChild, x.up ? "ok" : "bad");
+    text(e.lastChild, (x.up ? "up" : "down") + " since " + fmtClock(Date.parse(x.since)));
+  });
 }
 
 // deadLetters shows what is kept, why, and the commands that show and replay it.

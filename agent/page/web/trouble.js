@@ -7,6 +7,7 @@ const behindAfter = 15000; // ms that the oldest event may wait before somebody 
 function stateOf(d, rates, now) {
   const age = d.oldest ? now - Date.parse(d.oldest) : 0;
   const out = rates.of("d", d.name, "delivered"), shedding = rates.of("d", d.name, "shed") > 0;
+  if (d.held) return { level: "bad", word: "on hold" };
   if (d.breaker === "open") return { level: "bad", word: "not delivering" };
   if (d.breaker === "half-open") return { level: "warn", word: "trying again" };
   if (d.error) return { level: "bad", word: "failing" };
@@ -49,11 +50,11 @@ function troubleOf(d, ctx, alone) {
   const hint = d.hint ? cut(d.hint, 300) : "";
   const why = brief(d.error);
   switch (st.word) {
-    case "not delivering": case "trying again": case "failing": {
+    case "not delivering": case "trying again": case "failing": case "on hold": {
       const since = silentSince(d, history, seen && seen.get(d.name));
       const span = since ? " for " + fmtSpan(now - since) : "";
       const left = d.buffered > 0 ? waits(d) + "; " + lossOf(d, rates) + others + "." : "Nothing waits for it" + others + ".";
-      return { level: st.level, text: d.name + " has not delivered" + span + (why ? ": " + why : "") + ". " + left, hint };
+      return { level: st.level, text: d.name + " has not delivered" + span + (why ? ": " + why : "") + ". " + (d.held ? "Somebody has to change something. " : "") + left, hint };
     }
     case "shedding":
       return { level: "bad", text: d.name + " can't keep up, and its buffer is at its bound: " + lossOf(d, rates) + others + ".", hint };
@@ -81,7 +82,7 @@ function troubleOf(d, ctx, alone) {
 // headlineOf is the sentence at the top, and the further ones below it.
 function headlineOf(s, ctx) {
   const dests = s.destinations || [];
-  const bad = dests.filter((d) => ["not delivering", "trying again", "failing"].includes(stateOf(d, ctx.rates, ctx.now).word));
+  const bad = dests.filter((d) => ["not delivering", "trying again", "failing", "on hold"].includes(stateOf(d, ctx.rates, ctx.now).word));
   const odd = dests.filter((d) => levels[stateOf(d, ctx.rates, ctx.now).level] >= levels.warn);
   const all = dests.map((d) => { const t = troubleOf(d, ctx, dests.length > 1 && odd.length === 1); return t && Object.assign(t, { subject: d.name }); }).filter(Boolean);
   all.sort((a, b) => levels[b.level] - levels[a.level]);
