@@ -143,12 +143,14 @@ func (a *Agent) serveTap(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	if err := a.taps.room(); err != nil {
+	t, err := a.taps.open(q)
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusTooManyRequests)
 		return
 	}
+	defer a.taps.close(t)
 	s := newStream(w)
-	_ = a.Tap(r.Context(), q, func(e EventLine) error { return s.send(e) })
+	t.run(r.Context(), func(e EventLine) error { return s.send(e) })
 }
 
 // knows says what is wrong with the names of a query.

@@ -121,35 +121,28 @@ func (t *tap) show(e record.Event, at tapPoint, name string, passed uint64) Even
 
 var errManyTaps = errors.New("too many look at the same time: end one of the others")
 
-// Tap calls f with a sample of the events that flow by, until ctx ends or f fails. It never slows them: what f doesn't
-// take in time isn't shown.
-func (a *Agent) Tap(ctx context.Context, q TapQuery, f func(EventLine) error) error {
+// open lets somebody look, until close.
+func (t *taps) open(q TapQuery) (*tap, error) {
 	if q.Rate <= 0 {
 		q.Rate = 10
 	}
 	tp := &tap{q: q, every: time.Duration(float64(time.Second) / min(q.Rate, maxTapRate)), out: make(chan EventLine, tapQueue)}
-	if err := a.taps.add(tp); err != nil {
-		return err
-	}
-	defer a.taps.remove(tp)
+	return tp, t.add(tp)
+}
+
+// run calls f with a sample of the events that flow by, until ctx ends or f fails. It never slows them: what f doesn't
+// take in time isn't shown.
+func (t *tap) run(ctx context.Context, f func(EventLine) error) {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case ev := <-tp.out:
-			if err := f(ev); err != nil {
-				return err
+			return
+		case ev := <-t.out:
+			if f(ev) != nil {
+				return
 			}
 		}
 	}
-}
-
-// room says whether one more may look.
-func (t *taps) room() error {
-	if list := t.list.Load(); list != nil && len(*list) >= maxTaps {
-		return errManyTaps
-	}
-	return nil
 }
 
 func (t *taps) add(tp *tap) error {
@@ -167,7 +160,7 @@ func (t *taps) add(tp *tap) error {
 	return nil
 }
 
-func (t *taps) remove(tp *tap) {
+func (t *taps) close(tp *tap) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	list := slices.Clone(*t.list.Load())
