@@ -174,13 +174,18 @@ func (q *queue) admit(ctx context.Context, c *call, size int64) (ok bool, reason
 			q.admitted(c)
 			return true, "", nil
 		}
-		if wait { // for the disk goroutine to write what is in memory
+		if over && reason != ReasonTooLarge && q.disk != nil {
+			if q.disk.thin() {
+				continue
+			}
+			if wait = !q.volatile() && q.disk.spent(); wait {
+				q.disk.renewing = true
+			}
+		}
+		if wait { // for the disk goroutine to write what is in memory, or to end a segment
 			if err := q.awaitRoom(ctx, nil); err != nil {
 				return false, "", err
 			}
-			continue
-		}
-		if reason != ReasonTooLarge && q.disk != nil && q.disk.thin() {
 			continue
 		}
 		q.full = true

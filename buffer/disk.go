@@ -42,6 +42,7 @@ type disk struct {
 	noSpace   bool        // it failed for want of room
 	tight     bool        // the volume has less than min_free, and the policy is not to shed what is stored
 	shedOnly  bool        // an append waits for the only segment to be given up
+	renewing  bool        // the same, if it is spent
 	retryAt   time.Time
 	dirty     bool       // the position has changed
 	posSeq    uint64     // of the last written position
@@ -226,7 +227,9 @@ func (d *disk) cycle() time.Duration {
 		q.mu.Unlock()
 		return wait
 	}
-	d.renew()
+	if d.renewing {
+		d.renew()
+	}
 	if d.shedOnly {
 		d.shedOnly = false
 		if q.onFull == ShedOldest && !d.down() {

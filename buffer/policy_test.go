@@ -415,10 +415,11 @@ func TestALeaseInTheOldestSegmentKeepsOnlyThat(t *testing.T) {
 
 // Chunks of which only one fits find room when the one before is settled, though its segment is still being written.
 func TestTheOnlySegmentIsEndedForRoom(t *testing.T) {
-	for _, policy := range []OnFull{ShedOldest, ShedNewest, Block} {
-		t.Run(fmt.Sprint(policy), func(t *testing.T) {
+	for i := range 6 {
+		policy, spills := OnFull(i%3), i >= 3
+		t.Run(fmt.Sprint(policy, spills), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := openSim(t, newSimFS(), DiskOptions{MaxBytes: 1 << 20, OnFull: policy, Spills: policy != Block})
+				b := openSim(t, newSimFS(), DiskOptions{MaxBytes: 1 << 20, OnFull: policy, Spills: spills})
 				go func() {
 					for {
 						l, err := b.Next(context.Background())
@@ -430,10 +431,13 @@ func TestTheOnlySegmentIsEndedForRoom(t *testing.T) {
 					}
 				}()
 				for i := range 20 {
-					put(t, b, chunkOf("a", i*9000, 9000))
+					put(t, b, chunkOf("a", i*20000, 20000)) // about 520 KiB
+					if policy != Block && !spills {
+						time.Sleep(time.Second)
+					}
 				}
 				time.Sleep(time.Second)
-				if s := b.Stats(); s.Delivered != 20*9000 {
+				if s := b.Stats(); s.Delivered != 20*20000 {
 					t.Errorf("%+v", s)
 				}
 				closeNow(t, b)

@@ -151,14 +151,20 @@ func (d *disk) thin() (some bool) {
 	return some
 }
 
-// renew ends the only segment at the bound when all of it is settled: only the run goroutine, which calls it, may end
-// the segment that it writes. The caller holds q.mu.
+// spent reports whether the only segment is settled but for what is still to be written. The caller holds q.mu.
+func (d *disk) spent() bool {
+	return d.cur != nil && len(d.segs) == 1 && d.cur.size > segHeadSize && d.q.pos.low >= d.q.written
+}
+
+// renew ends a spent segment for an append that needs its room: only the run goroutine, which calls it, may end the
+// segment that it writes. The caller holds q.mu.
 func (d *disk) renew() {
-	if d.q.pressing > 0 && d.cur != nil && len(d.segs) == 1 && d.cur.size > segHeadSize && d.q.pos.low >= d.q.written {
+	if d.renewing = d.renewing && d.spent(); d.renewing {
 		d.seal()
 		d.retire()
-		d.q.freed()
+		d.renewing = false
 	}
+	d.q.freed()
 }
 
 // shedSegment gives up the oldest segment that is not being written. Leases in it stay readable. The caller holds
