@@ -27,6 +27,8 @@ type Config struct {
 	Args   []string  // instead of run -c firebreak.yaml
 	Env    []string  // added to the environment
 	Log    io.Writer // also gets what the process writes; may be nil
+
+	DataDir string // the configuration's data_dir, for Tap and Reload
 }
 
 // A Router is a started process. Its methods may be called concurrently.
@@ -43,7 +45,7 @@ type Router struct {
 func Start(cfg Config) (*Router, error) {
 	args := cfg.Args
 	if args == nil {
-		path := filepath.Join(cfg.Dir, "firebreak.yaml")
+		path := cfg.file()
 		if err := os.WriteFile(path, []byte(cfg.YAML), 0o600); err != nil {
 			return nil, fmt.Errorf("start router: %w", err)
 		}
@@ -64,6 +66,8 @@ func Start(cfg Config) (*Router, error) {
 	}()
 	return r, nil
 }
+
+func (c *Config) file() string { return filepath.Join(c.Dir, "firebreak.yaml") }
 
 // PID returns the process id.
 func (r *Router) PID() int { return r.cmd.Process.Pid }

@@ -17,6 +17,16 @@ type Status struct {
 	Phase        string        `json:"phase"`
 	Inputs       []Input       `json:"inputs"`
 	Destinations []Destination `json:"destinations"`
+	Reload       *Reloaded     `json:"reload"` // the last one; nil: none yet
+}
+
+// Reloaded is what became of the last attempt to load the configuration anew.
+type Reloaded struct {
+	OK      bool     `json:"ok"`
+	Error   string   `json:"error"`
+	Changes []string `json:"changes"`
+	Count   uint64   `json:"count"`  // attempts since the start
+	Failed  uint64   `json:"failed"` // of them
 }
 
 // Input is the ledger of an input.

@@ -1,5 +1,5 @@
-// Package scenario measures the shipped binary from the outside: speed, isolation, kill -9, memory, a steady load and
-// SIGTERM. Each scenario is a function from an Env to a Report, for the bench command and for tests.
+// Package scenario measures the shipped binary from the outside: speed, isolation, kill -9, memory, a steady load,
+// SIGTERM, the cost of who looks, an aggregator that is away with a fallback, and reloads. Each scenario is a function from an Env to a Report, for the bench command and for tests.
 package scenario
 
 import (
@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/firebreak/firebreak/bench/load"
@@ -41,11 +42,14 @@ type Func func(ctx context.Context, e *Env) (*Report, error)
 
 // All returns the scenarios by name.
 func All() map[string]Func {
-	return map[string]Func{"speed": Speed, "isolation": Isolation, "kill": Kill, "memory": Memory, "steady": Steady, "sigterm": Sigterm}
+	return map[string]Func{"speed": Speed, "isolation": Isolation, "kill": Kill, "memory": Memory, "steady": Steady, "sigterm": Sigterm,
+		"watched": Watched, "fallback": Fallback, "reload": Reload}
 }
 
 // Names returns the names of all scenarios in the order in which they are run.
-func Names() []string { return []string{"speed", "steady", "isolation", "kill", "memory", "sigterm"} }
+func Names() []string {
+	return []string{"speed", "steady", "isolation", "kill", "memory", "sigterm", "watched", "fallback", "reload"}
+}
 
 // Run runs one scenario by its name.
 func Run(ctx context.Context, name string, e *Env) (*Report, error) {
@@ -101,16 +105,11 @@ type target struct {
 
 // prepare makes a directory and a configuration. Retries are quick, so that healing takes seconds.
 func (e *Env) prepare(targets ...target) (*setup, error) {
-	dir, err := os.MkdirTemp(e.Dir, "firebreak-bench-")
+	s, err := e.place()
 	if err != nil {
-		return nil, fmt.Errorf("prepare: %w", err)
-	}
-	listen, err1 := router.FreeAddr()
-	admin, err2 := router.FreeAddr()
-	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
-	y := fmt.Sprintf("data_dir: %s\nadmin: %s\ninputs:\n  docker: { type: forward, listen: [\"tcp://%s\"] }\nroutes:\n", filepath.Join(dir, "data"), admin, listen)
+	y := s.head(s.cfg.Listen) + "routes:\n"
 	for _, t := range targets {
 		match := ""
 		if t.match != "" {
@@ -126,12 +125,41 @@ func (e *Env) prepare(targets ...target) (*setup, error) {
 		if e.Buffer != "" {
 			t.buffer = e.Buffer
 		}
-		y += fmt.Sprintf("  %s:\n    type: forward\n    servers: [\"%s\"]\n    ack_timeout: 3s\n    retry: { initial: 100ms, max: 2s }\n    buffer: { %s }\n", t.name, t.addr, t.buffer)
-		if e.Output != "" {
-			y += "    " + e.Output + "\n"
-		}
+		y += e.output(t.name, t.addr, t.buffer)
 	}
-	return &setup{e: e, cfg: router.Config{Binary: e.Binary, Dir: dir, YAML: y, Listen: listen, Admin: admin, Log: e.Log}}, nil
+	s.cfg.YAML = y
+	return s, nil
+}
+
+// place finds a directory and addresses for a router. Its configuration is still missing.
+func (e *Env) place() (*setup, error) {
+	dir, err := os.MkdirTemp(e.Dir, "firebreak-bench-")
+	if err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	listen, err1 := router.FreeAddr()
+	admin, err2 := router.FreeAddr()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	return &setup{e: e, cfg: router.Config{Binary: e.Binary, Dir: dir, DataDir: filepath.Join(dir, "data"), Listen: listen, Admin: admin, Log: e.Log}}, nil
+}
+
+// head is the YAML of a configuration up to its inputs.
+func (s *setup) head(listen ...string) string {
+	for i := range listen {
+		listen[i] = `"tcp://` + listen[i] + `"`
+	}
+	return fmt.Sprintf("data_dir: %s\nadmin: %s\ninputs:\n  docker: { type: forward, listen: [%s] }\n", s.cfg.DataDir, s.cfg.Admin, strings.Join(listen, ", "))
+}
+
+// output is the YAML of one output, with other options of it behind.
+func (e *Env) output(name, addr, buffer string) string {
+	y := fmt.Sprintf("  %s:\n    type: forward\n    servers: [\"%s\"]\n    ack_timeout: 3s\n    retry: { initial: 100ms, max: 2s }\n    buffer: { %s }\n", name, addr, buffer)
+	if e.Output != "" {
+		y += "    " + e.Output + "\n"
+	}
+	return y
 }
 
 // start starts the router and returns the time from exec to the first accepted connect.
