@@ -177,13 +177,10 @@ func untilInterrupted(parent context.Context) (context.Context, context.CancelFu
 
 // formOf checks the value of --output.
 func formOf(given string, allowed ...string) error {
-	for _, a := range allowed {
-		if given == a {
-			return nil
-		}
+	if err := oneOf("output", given, allowed...); err != nil {
+		return usageError{err}
 	}
-	last := len(allowed) - 1
-	return usageError{fmt.Errorf("--output %q: %s or %s", given, strings.Join(allowed[:last], ", "), allowed[last])}
+	return nil
 }
 
 // printJSON writes an answer for people and programs.

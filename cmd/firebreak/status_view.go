@@ -165,7 +165,9 @@ func fill(d agent.DestinationStatus) string {
 	return tight(d.Bytes) + "/" + tight(d.MaxBytes)
 }
 
-func tight(n int64) string { return strings.TrimSuffix(strings.ReplaceAll(table.Size(n), " ", ""), "iB") }
+func tight(n int64) string {
+	return strings.TrimSuffix(strings.ReplaceAll(table.Size(n), " ", ""), "iB")
+}
 
 func oldest(d agent.DestinationStatus, now time.Time) string {
 	if d.Oldest == nil || d.Buffered == 0 {
