@@ -198,6 +198,7 @@ type View struct {
 type Tab struct {
 	t       testing.TB
 	b       *Browser
+	target  string
 	session string
 	view    View
 
@@ -219,7 +220,7 @@ func (b *Browser) Open(t testing.TB, url string, v View) *Tab {
 		Session string `json:"sessionId"`
 	}
 	b.must(t, "", "Target.attachToTarget", map[string]any{"targetId": target.ID, "flatten": true}, &attached)
-	tab := &Tab{t: t, b: b, session: attached.Session}
+	tab := &Tab{t: t, b: b, target: target.ID, session: attached.Session}
 	b.mu.Lock()
 	b.tabs[tab.session] = tab
 	b.mu.Unlock()
@@ -243,6 +244,12 @@ func (b *Browser) must(t testing.TB, session, method string, params, into any) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Close closes the page.
+func (t *Tab) Close() {
+	t.t.Helper()
+	t.b.must(t.t, "", "Target.closeTarget", map[string]any{"targetId": t.target}, nil)
 }
 
 // Look changes how the page is looked at.
