@@ -50,7 +50,7 @@ Exits 0 when the configuration can run and, with --live, every target works; els
 			case o.timeout <= 0:
 				return usageError{fmt.Errorf("--timeout %v: it must be above 0s", o.timeout)}
 			}
-			if err := formOf(o.output, "text", "json"); err != nil {
+			if err := oneOf("output", o.output, "text", "json"); err != nil {
 				return err
 			}
 			return o.run(cmd)

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/firebreak/firebreak/agent"
 	"github.com/firebreak/firebreak/config"
@@ -39,4 +41,13 @@ func (s source) load() (*config.Config, error) {
 func findConfig(flag string) (source, error) {
 	path, text, err := config.Discover(flag, config.System())
 	return source{path, text}, err
+}
+
+// oneOf checks the value of a flag.
+func oneOf(flag, given string, allowed ...string) error {
+	if slices.Contains(allowed, given) {
+		return nil
+	}
+	last := len(allowed) - 1
+	return usageError{fmt.Errorf("--%s %q: %s or %s", flag, given, strings.Join(allowed[:last], ", "), allowed[last])}
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"iter"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -116,7 +115,7 @@ called wrongly.`,
 func (o *explainOptions) check(cmd *cobra.Command) error {
 	given := cmd.Flags().Changed
 	live := given("live")
-	for _, err := range []error{formOf(o.output, "text", "json"), oneOf("format", o.format, "line", "json", "event"), oneOf("source", o.source, "stdout", "stderr")} {
+	for _, err := range []error{oneOf("output", o.output, "text", "json"), oneOf("format", o.format, "line", "json", "event"), oneOf("source", o.source, "stdout", "stderr")} {
 		if err != nil {
 			return err
 		}
@@ -147,13 +146,6 @@ func (o *explainOptions) check(cmd *cobra.Command) error {
 		return errors.New("--tag is empty")
 	}
 	return nil
-}
-
-func oneOf(flag, given string, allowed ...string) error {
-	if slices.Contains(allowed, given) {
-		return nil
-	}
-	return fmt.Errorf("--%s %q: it is one of %s", flag, given, strings.Join(allowed, ", "))
 }
 
 func (o *explainOptions) run(cmd *cobra.Command) error {
@@ -294,7 +286,7 @@ type explainOutput interface {
 
 func (o *explainOptions) newExplainOutput(w io.Writer, cfg *config.Config) explainOutput {
 	if o.output == "json" {
-		return newExplainJSON(w)
+		return &explainJSON{out: w}
 	}
 	return &explainText{out: w, style: o.style(w), all: o.all, sum: newExplainSum(cfg)}
 }

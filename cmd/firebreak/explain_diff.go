@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -13,7 +14,7 @@ import (
 )
 
 const (
-	maxChanges = 8  // that are shown of one processor
+	maxChanges = 8  // of one kind that are shown of one processor
 	maxShown   = 80 // characters of a value
 )
 
@@ -26,16 +27,22 @@ func changes(before, after json.RawMessage) string {
 		return "changes the record"
 	}
 	d.walk("", a, b)
-	if len(d.found) == 0 {
-		return "changes the order of keys"
+	var words []string
+	for _, list := range []struct {
+		verb  string
+		found []string
+	}{{"adds", d.added}, {"removes", d.removed}, {"sets", d.set}} {
+		if n := len(list.found) - maxChanges; n > 0 {
+			list.found = append(list.found[:maxChanges], fmt.Sprintf("… %d more", n))
+		}
+		if len(list.found) > 0 {
+			words = append(words, list.verb+" "+strings.Join(list.found, ", "))
+		}
 	}
-	if n := len(d.found) - maxChanges; n > 0 {
-		d.found = append(d.found[:maxChanges], fmt.Sprintf("… %d more", n))
-	}
-	return strings.Join(d.found, ", ")
+	return cmp.Or(strings.Join(words, "; "), "changes the order of keys")
 }
 
-type differ struct{ found []string }
+type differ struct{ added, removed, set []string }
 
 func (d *differ) walk(prefix string, a, b map[string]json.RawMessage) {
 	keys := slices.Collect(maps.Keys(a))
@@ -51,9 +58,9 @@ func (d *differ) walk(prefix string, a, b map[string]json.RawMessage) {
 		name := prefix + k
 		switch {
 		case !had:
-			d.found = append(d.found, "adds "+name+"="+string(shownFrom(now, 0)))
+			d.added = append(d.added, name+"="+shownFrom(now, 0))
 		case !has:
-			d.found = append(d.found, "removes "+name)
+			d.removed = append(d.removed, name)
 		case !bytes.Equal(old, now):
 			oldMap, ok := object(old)
 			nowMap, both := object(now)
@@ -62,7 +69,7 @@ func (d *differ) walk(prefix string, a, b map[string]json.RawMessage) {
 				continue
 			}
 			at := firstDifference(old, now)
-			d.found = append(d.found, "sets "+name+" from "+shownFrom(old, at)+" to "+shownFrom(now, at))
+			d.set = append(d.set, name+" from "+shownFrom(old, at)+" to "+shownFrom(now, at))
 		}
 	}
 }

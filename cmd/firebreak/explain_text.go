@@ -78,7 +78,7 @@ func (t *explainText) text(s sample, e agent.Explained) string {
 	if s.record {
 		head = string(e.Record)
 	}
-	fmt.Fprintf(&b, "%s  %s  %s\n", t.style.Paint(table.Bold, fmt.Sprintf("%s %d", s.kind, s.number)), table.Clip(table.Clean(head), maxHead), t.style.Paint(table.Dim, "tag "+table.Clean(e.Tag)))
+	fmt.Fprintf(&b, "%s  %s  %s\n", t.style.Paint(table.Bold, fmt.Sprintf("%s %d", s.kind, s.number)), table.Clip(table.Clean(head), maxHead), t.style.Paint(table.Dim, "tag "+table.Clip(table.Clean(e.Tag), maxHead)))
 	k := block{style: t.style, width: nameWidth(e), record: s.record}
 	k.title = "processors"
 	before := e.Record
@@ -150,20 +150,21 @@ func (k *block) effect(p agent.Effect, before []byte, indent string) {
 	switch {
 	case !p.Matched:
 		colour, text = table.Dim, "no: "+k.brief(p.Why)
+	case p.Effect.Effect == "dropped" && p.Note != "":
+		colour, text = table.Yellow, "DROPS the event: "
 	case p.Effect.Effect == "dropped":
 		colour, text = table.Yellow, "DROPS the event"
 	case p.Effect.Effect == "too_large":
 		colour, text = table.Yellow, "too large: it becomes a dead letter of each destination"
 	case p.After != nil:
 		text = changes(before, p.After)
+	case p.Note != "":
 	default:
 		text = "changes nothing"
 	}
+	text += p.Note
 	if p.Because != "" {
 		text += " (" + p.Because + ")"
-	}
-	if p.Note != "" {
-		text += "; " + p.Note
 	}
 	k.row(indent+p.Name, colour, text)
 }
