@@ -145,39 +145,36 @@ func TestAnHourWithASmallBuffer(t *testing.T) {
 		workers int
 		after   time.Duration
 		disk    bool
-		chokes  bool
 	}
 	dead, hole := after(time.Hour, refused), hangs(time.Hour)
 	plain := outputs.Shape{MaxBytes: 64 << 10}
 	for name, v := range map[string]variant{
-		"refused":            {answer: dead, shape: plain, workers: 1},
-		"refused, 8 workers": {answer: dead, shape: plain, workers: 8},
-		"refused, after":     {answer: dead, shape: plain, workers: 8, after: 10 * time.Minute},
-		"hangs":              {answer: hole, shape: plain, workers: 1},
-		"hangs, 8 workers":   {answer: hole, shape: plain, workers: 8},
-		"hangs, after":       {answer: hole, shape: plain, workers: 1, after: time.Minute},
-		"hangs up":           {answer: after(time.Hour, hangup), shape: plain, workers: 1},
-		"hangs up, probes":   {answer: after(time.Hour, hangup), shape: plain, workers: 8, chokes: true},
-		"no ack":             {answer: after(time.Hour, fail(outputs.NoAck)), shape: plain, workers: 8},
-		"throttles":          {answer: after(time.Hour, fail(outputs.Throttle)), shape: plain, workers: 1},
-		"held":               {answer: after(time.Hour, fail(outputs.Held)), shape: plain, workers: 1},
-		"keys":               {answer: dead, shape: outputs.Shape{Key: tagKey{}}, workers: 1},
-		"keys, hang":         {answer: hole, shape: outputs.Shape{Key: tagKey{perEvent: true}}, workers: 8},
-		"linger":             {answer: dead, shape: outputs.Shape{MaxBytes: 64 << 20, Linger: 2 * time.Minute}, workers: 1},
-		"linger, keys":       {answer: dead, shape: outputs.Shape{MaxBytes: 64 << 20, Linger: time.Minute, Key: tagKey{}, Encode: lines}, workers: 8},
-		"encoded, hangs":     {answer: hole, shape: outputs.Shape{MaxEvents: 7, Encode: lines}, workers: 8},
-		"tiny batches":       {answer: hole, shape: outputs.Shape{MaxBytes: 100}, workers: 8},
-		"disk":               {answer: dead, shape: plain, workers: 1, disk: true},
-		"disk, hangs":        {answer: hole, shape: plain, workers: 8, disk: true},
+		"refused":             {answer: dead, shape: plain, workers: 1},
+		"refused, 8 workers":  {answer: dead, shape: plain, workers: 8},
+		"refused, after":      {answer: dead, shape: plain, workers: 8, after: 10 * time.Minute},
+		"hangs":               {answer: hole, shape: plain, workers: 1},
+		"hangs, 8 workers":    {answer: hole, shape: plain, workers: 8},
+		"hangs, after":        {answer: hole, shape: plain, workers: 1, after: time.Minute},
+		"hangs up":            {answer: after(time.Hour, hangup), shape: plain, workers: 1},
+		"hangs up, 8 workers": {answer: after(time.Hour, hangup), shape: plain, workers: 8},
+		"no ack":              {answer: after(time.Hour, fail(outputs.NoAck)), shape: plain, workers: 8},
+		"throttles":           {answer: after(time.Hour, fail(outputs.Throttle)), shape: plain, workers: 1},
+		"held":                {answer: after(time.Hour, fail(outputs.Held)), shape: plain, workers: 1},
+		"keys":                {answer: dead, shape: outputs.Shape{Key: tagKey{}}, workers: 1},
+		"keys, hang":          {answer: hole, shape: outputs.Shape{Key: tagKey{perEvent: true}}, workers: 8},
+		"linger":              {answer: dead, shape: outputs.Shape{MaxBytes: 64 << 20, Linger: 2 * time.Minute}, workers: 1},
+		"linger, keys":        {answer: dead, shape: outputs.Shape{MaxBytes: 64 << 20, Linger: time.Minute, Key: tagKey{}, Encode: lines}, workers: 8},
+		"encoded, hangs":      {answer: hole, shape: outputs.Shape{MaxEvents: 7, Encode: lines}, workers: 8},
+		"tiny batches":        {answer: hole, shape: outputs.Shape{MaxBytes: 100}, workers: 8},
+		"disk":                {answer: dead, shape: plain, workers: 1, disk: true},
+		"disk, hangs":         {answer: hole, shape: plain, workers: 8, disk: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "d")
 			synctest.Test(t, func(t *testing.T) {
 				out, p := newFake(v.answer), &place{}
 				out.shape = v.shape
-				if !v.chokes {
-					out.probe = func() error { return errDown }
-				}
+				out.probe = func() error { return errDown }
 				r := start(t, out, small(256<<10), with(p, v.after), func(o *Options) {
 					o.Workers = v.workers
 					if v.disk {

@@ -81,7 +81,7 @@ func TestRetriesCountForTheRate(t *testing.T) {
 		began := time.Now()
 		size := fillUp(r, 100<<10, 10)
 		r.await(time.Hour)
-		if took, want := time.Since(began), time.Duration(2*size/1024)*time.Second; took < want-5*time.Second {
+		if took, want := time.Since(began), time.Duration(2*size/1024)*time.Second; took < want-15*time.Second {
 			t.Errorf("took %v, want %v", took, want)
 		}
 		r.close()
@@ -145,12 +145,15 @@ func TestWaitingForTheRateEnds(t *testing.T) {
 // Who has waited for the rate looks again whether the other side is well.
 func TestTheRateAndTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := newFake(always(fail(outputs.Held)))
+		out := newFake(func(context.Context, request) outputs.Result {
+			time.Sleep(5 * time.Second) // others wait for the rate meanwhile
+			return fail(outputs.Held)
+		})
 		out.shape.MaxBytes = 1 << 10
-		r := start(t, out, func(o *Options) { o.MaxRate, o.Workers, o.Retry.Max = 1<<10, 8, time.Hour })
+		r := start(t, out, func(o *Options) { o.MaxRate, o.Workers, o.Retry.Max = 512, 8, time.Hour })
 		fillUp(r, 64<<10, 10)
 		time.Sleep(20 * time.Minute)
-		if n := len(out.log()); n > 2 {
+		if n := len(out.log()); n > 5 {
 			t.Errorf("%d requests to a server that wants to be left alone", n)
 		}
 		r.stop()
@@ -194,4 +197,35 @@ func TestNoRateNoWait(t *testing.T) {
 	if l.owes() {
 		t.Error("owes something")
 	}
+}
+
+// A request that needs long waits no longer because others need little.
+func TestTheRateIsFair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, big, little := newLimiter(), &worker{}, &worker{}
+		l.set(100)
+		began := time.Now()
+		wait, changed := l.take(big, 1000, false)
+		if wait < 9*time.Second || wait > 10*time.Second || changed == nil {
+			t.Fatalf("wait %v", wait)
+		}
+		woken := 0
+		for ; ; woken++ {
+			wait, changed := l.take(little, 1, false)
+			if changed == nil {
+				t.Fatal("overtaken")
+			}
+			if wait > 0 || woken > 1 {
+				t.Fatalf("wait %v", wait)
+			}
+			time.Sleep(time.Until(began.Add(9*time.Second + time.Millisecond)))
+			if wait, _ := l.take(big, 1000, false); wait == 0 {
+				<-changed
+				break
+			}
+		}
+		if wait, changed := l.take(little, 1, false); wait > 11*time.Millisecond && changed != nil {
+			t.Errorf("afterwards: %v", wait)
+		}
+	})
 }
