@@ -96,7 +96,7 @@ func dial(ctx context.Context, dir, looked string) (net.Conn, error) {
 	case errors.Is(err, fs.ErrPermission):
 		return nil, fmt.Errorf("ask the router on %s: permission denied: run this as the router's user%s", dir, ownerHint(dir))
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("no router runs on %s any more: the one that did has not stopped in order; start one with `firebreak run`", dir)
+		return nil, fmt.Errorf("no router runs on %s any more: it was killed, or is starting again; start one with `firebreak run`", dir)
 	case errors.Is(err, syscall.ENOTDIR):
 		return nil, fmt.Errorf("ask the router on %s: this is no directory; --data-dir names what the configuration calls data_dir", dir)
 	case ctx.Err() != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +28,9 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"firebreak": 
 //
 //	exits CODE COMMAND…   run it; it must end with that code
 //	live ADDRESS          wait until the router answers there
+//	answers DIR           wait until the router on a data directory answers `firebreak status`
+//	waits DIR REGEXP      wait until its status, as JSON, matches
+//	hangup FILE           send SIGHUP to the process that a file names
 //	masked FILE           replace what differs between runs: ports, times, paths, versions
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -47,7 +53,7 @@ func TestScripts(t *testing.T) {
 			_, err := os.Stat("/etc/firebreak")
 			return errors.Is(err, os.ErrNotExist), nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "live": live, "masked": masked},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "live": live, "masked": masked, "answers": answers, "waits": waits, "hangup": hangup},
 	})
 }
 
@@ -111,6 +117,27 @@ func live(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Fatalf("nobody answers on %s", args[0])
+}
+
+func answers(ts *testscript.TestScript, _ bool, args []string) {
+	waits(ts, false, append(args, `"phase": "running"`))
+}
+
+func waits(ts *testscript.TestScript, _ bool, args []string) {
+	router := newRouterClient(args[0], args[0])
+	want := regexp.MustCompile(args[1])
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if _, text, err := router.status(context.Background(), time.Second); err == nil && want.Match(text) {
+			return
+		}
+	}
+	ts.Fatalf("the status of the router on %s doesn't match %s", args[0], args[1])
+}
+
+func hangup(ts *testscript.TestScript, _ bool, args []string) {
+	pid, err := strconv.Atoi(strings.TrimSpace(ts.ReadFile(args[0])))
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, syscall.SIGHUP))
 }
 
 func masked(ts *testscript.TestScript, _ bool, args []string) {

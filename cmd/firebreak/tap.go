@@ -186,10 +186,10 @@ func (t *tapping) read(in io.Reader) error {
 			return errEnough
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return t.router.odd("GET", "/tap", err)
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("the router on %s shows an event of more than %d MiB", t.router.dir, maxTapLine>>20)
 	}
-	return fmt.Errorf("the router on %s has ended the connection: it stops, or has stopped", t.router.dir)
+	return fmt.Errorf("the router on %s has ended the connection: it has stopped, or is about to", t.router.dir)
 }
 
 func (t *tapping) show(e agent.EventLine, line []byte) error {

@@ -2,9 +2,7 @@
 // wanted, and nothing that could control a terminal.
 package table
 
-import (
-	"strings"
-)
+import "strings"
 
 // Colours, as parameters of the SGR escape (ECMA-48).
 const (
@@ -54,22 +52,34 @@ func (t *Table) Add(cells ...Cell) {
 	t.Rows = append(t.Rows, cells)
 }
 
-// Lines returns the table with its titles, each line at most width characters; 0: any. What doesn't fit is left out in
-// whole cells, since a number that is cut is a wrong number; only the first column is cut to keep room for the rest.
+// Lines returns the table with its titles, each line at most width characters; 0: any. Of what doesn't fit, the last
+// columns are left out, since a number that is cut is a wrong number; only the first column is cut.
 func (t *Table) Lines(s Style, width int) []string {
 	widths := t.widths()
 	if width > 0 {
 		widths[0] = min(widths[0], max(width/3, Width(t.Columns[0].Title)))
+		widths = fitting(widths, width)
 	}
 	head := make([]Cell, len(t.Columns))
 	for i, c := range t.Columns {
 		head[i] = Cell{c.Title, Bold}
 	}
-	lines := []string{t.line(s, widths, width, head)}
+	lines := []string{t.line(s, widths, head)}
 	for _, row := range t.Rows {
-		lines = append(lines, t.line(s, widths, width, row))
+		lines = append(lines, t.line(s, widths, row))
 	}
 	return lines
+}
+
+// fitting returns the widths of the columns that there is room for, the first one in any case.
+func fitting(widths []int, width int) []int {
+	used := widths[0]
+	for i, w := range widths[1:] {
+		if used += len(gap) + w; used > width {
+			return widths[:i+1]
+		}
+	}
+	return widths
 }
 
 func (t *Table) widths() []int {
@@ -85,10 +95,11 @@ func (t *Table) widths() []int {
 	return widths
 }
 
-func (t *Table) line(s Style, widths []int, width int, row []Cell) string {
+// line writes the cells of a row that there are widths for.
+func (t *Table) line(s Style, widths []int, row []Cell) string {
 	var b strings.Builder
-	used, owed := 0, 0 // columns written, and spaces that a further cell needs before it
-	for i, c := range row {
+	owed := 0 // spaces that the next cell needs before it
+	for i, c := range row[:min(len(row), len(widths))] {
 		text := c.Text
 		if i == 0 {
 			text = Clip(text, widths[0])
@@ -99,13 +110,9 @@ func (t *Table) line(s Style, widths []int, width int, row []Cell) string {
 		if !t.Columns[i].Left {
 			owed += pad
 		}
-		end := used + owed + Width(text)
-		if width > 0 && end > width {
-			break
-		}
 		if text != "" {
 			b.WriteString(strings.Repeat(" ", owed) + s.Paint(c.Colour, text))
-			used, owed = end, 0
+			owed = 0
 		}
 		if t.Columns[i].Left {
 			owed += pad
