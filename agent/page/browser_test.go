@@ -66,7 +66,7 @@ func TestInBrowser(t *testing.T) {
 	b := pagetest.Start(t)
 	for name, test := range map[string]func(*testing.T, *pagetest.Browser){
 		"hostile names": testHostileNames, "shows the status": testShowsTheStatus, "away and back": testAwayAndBack, "fits a phone": testFitsAPhone,
-		"model": testModel, "costs": testCosts,
+		"contrast": testContrast, "keyboard": testKeyboard, "model": testModel, "costs": testCosts,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, b) })
 	}
@@ -185,4 +185,60 @@ func testFitsAPhone(t *testing.T, b *pagetest.Browser) {
 		t.Errorf("the page is %d pixels wide on a screen of 360 (%v)", width, err)
 	}
 	calm(t, tab)
+}
+
+// All text has the contrast of WCAG AA against what is behind it: 4.5, or 3 when it is large.
+func testContrast(t *testing.T, b *pagetest.Browser) {
+	const measure = `(() => {
+		const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+		const rgba = (c) => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = c; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };
+		const light = (c) => c.slice(0, 3).map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((a, v, i) => a + v * [0.2126, 0.7152, 0.0722][i], 0);
+		const behind = (e) => { for (; e; e = e.parentElement) { const c = rgba(getComputedStyle(e).backgroundColor); if (c[3] > 250) return c; } return [255, 255, 255, 255]; };
+		const poor = [];
+		let n = 0;
+		document.querySelectorAll("details").forEach((d) => { d.open = true; });
+		for (const e of document.querySelectorAll("body *")) {
+			if (![...e.childNodes].some((c) => c.nodeType === 3 && c.data.trim()) || !e.getClientRects().length || ["SCRIPT", "STYLE", "OPTION"].includes(e.tagName) || e.closest(".hidden, .skip")) continue;
+			const style = getComputedStyle(e), fg = rgba(e.namespaceURI.includes("svg") ? style.fill : style.color), bg = behind(e);
+			const [a, b] = [light(fg), light(bg)].sort((x, y) => y - x), ratio = (a + 0.05) / (b + 0.05), size = parseFloat(style.fontSize);
+			n++;
+			if (ratio < (size >= 24 || (size >= 18.7 && style.fontWeight >= 700) ? 3 : 4.5)) poor.push(ratio.toFixed(2) + " " + e.tagName + "." + e.getAttribute("class") + " " + e.textContent.slice(0, 40));
+		}
+		return n > 100 ? [...new Set(poor)] : ["only " + n + " texts"];
+	})()`
+	for _, dark := range []bool{false, true} {
+		v := desk
+		v.Dark = dark
+		tab, _ := open(t, b, trouble(time.Now()), v)
+		var poor []string
+		if err := tab.Eval(measure, &poor); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range poor {
+			t.Errorf("dark %v: %s", dark, p)
+		}
+		tab.Close()
+	}
+}
+
+// What a mouse does, keys do too, and it is said aloud.
+func testKeyboard(t *testing.T, b *pagetest.Browser) {
+	tab, _ := open(t, b, trouble(time.Now()), desk)
+	for _, expression := range []string{
+		`(() => { const p = parts.hour.rates.box; p.focus(); p.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft" })); const said = p.getAttribute("aria-valuetext"); p.dispatchEvent(new KeyboardEvent("keydown", { key: "Home" })); return document.activeElement === p && /^\d\d:\d\d:\d\d: .*access [\d,]+\/s/.test(said) && p.getAttribute("aria-valuenow") === "0" && !parts.hour.rates.read.hidden })()`,
+		`[...document.querySelectorAll("button, input:not([hidden]), select, a")].every((e) => e.tabIndex >= 0 && (e.textContent.trim() || e.getAttribute("aria-label") || e.closest("label") || e.hidden))`,
+		`[...document.querySelectorAll("table")].every((e) => e.caption && e.querySelector("thead th[scope=col]"))`,
+		`document.querySelectorAll("h1").length === 1 && document.querySelector("main") && document.documentElement.lang === "en"`,
+		`byId("announce").textContent === byId("sentence").textContent || byId("announce").textContent.startsWith("error has not delivered")`,
+		`(() => { const b = byId("theme"), said = []; for (let i = 0; i < 3; i++) { b.click(); said.push(b.getAttribute("aria-label") + document.documentElement.dataset.theme); } return said.join() === "Theme: lightlight,Theme: darkdark,Theme: autoundefined" })()`,
+		`(() => { byId("view-table").click(); const ok = byId("picture").hidden && !byId("tables").hidden && document.querySelectorAll("#tables tbody tr").length > 10; byId("view-flow").click(); return ok && byId("tables").hidden })()`,
+		`[...document.querySelectorAll(".dots")].every((e) => getComputedStyle(e).animationName === "none")`, // the reader wants no motion
+	} {
+		var ok bool
+		if err := tab.Eval(expression, &ok); err != nil || !ok {
+			t.Errorf("not true: %s (%v)", expression, err)
+		}
+	}
+	calm(t, tab)
+	tab.Close()
 }

@@ -1,5 +1,9 @@
 // Charts of the last hour: areas or lines, with a readout under the pointer, a finger, or the arrow keys.
 
+const spans = [30, 60, 120, 180, 360]; // points that a chart may show: young routers have little to show
+
+const ago = (minutes) => (minutes >= 60 ? minutes / 60 + " h" : minutes + " min") + " ago";
+
 class Chart {
   // opts: title, format(v), stacked, height, small (no axis), floor (the least top)
   constructor(opts) {
@@ -10,8 +14,8 @@ class Chart {
     this.paths = svg("g"); this.cursor = svg("path", { cls: "cursor" });
     this.svg.append(svg("path", { cls: "gridline", d: "M0 50H360M0 1H360" }), this.paths, this.cursor, svg("path", { cls: "axis", d: "M0 99.5H360" }));
     this.top = el("span", { cls: "top" }); this.read = el("div", { cls: "readout", hidden: true });
-    this.times = el("div", { cls: "times", "aria-hidden": "true" }, el("span", {}, "1 h ago"), el("span", {}, "30 min"), el("span", {}, "now"));
-    this.box = el("div", { cls: "plot", tabindex: "0", role: "slider", "aria-label": opts.title + ", last hour", "aria-valuemin": "0", "aria-valuemax": "359", "aria-valuenow": "359",
+    this.times = el("div", { cls: "times", "aria-hidden": "true" }, el("span"), el("span"), el("span", {}, "now"));
+    this.box = el("div", { cls: "plot", tabindex: "0", role: "slider", "aria-label": opts.title + ", last hour", "aria-valuemin": "0", "aria-valuemax": "359", "aria-valuenow": "359", "aria-valuetext": "now",
       onpointermove: (e) => this.point(e), onpointerdown: (e) => this.point(e), onpointerleave: () => this.show(null), onblur: () => this.show(null), onkeydown: (e) => this.keys(e) }, this.svg, this.top, this.read);
     this.legend = el("div", { cls: "legend" });
     this.root = el("figure", { cls: "chart" + (opts.small ? " small" : "") }, el("figcaption", {}, el("span", {}, opts.title), this.legend), this.box, opts.small ? null : this.times);
@@ -21,6 +25,9 @@ class Chart {
   set(series, end, step) {
     this.series = series; this.end = end; this.step = step;
     this.n = Math.max(0, ...series.map((s) => s.values.length));
+    this.span = spans.find((n) => n >= this.n) || spans[spans.length - 1];
+    const minutes = (this.span * step) / 60;
+    if (!this.o.small) { text(this.times.children[0], ago(minutes)); text(this.times.children[1], ago(minutes / 2)); }
     const tops = [], layers = [];
     for (const s of series) {
       const vals = s.values, base = this.o.stacked ? tops.slice() : [];
@@ -39,7 +46,7 @@ class Chart {
     this.show(this.at);
   }
 
-  x(i) { return 360 - (this.n - 1 - i) * (360 / 359); }
+  x(i) { return 360 - (this.n - 1 - i) * (360 / (this.span - 1)); }
   y(v) { return this.max > 0 ? 99 - (v / this.max) * 97 : 99; }
 
   shape(k) {
@@ -61,7 +68,7 @@ class Chart {
   point(e) {
     if (!this.n) return;
     const r = this.box.getBoundingClientRect();
-    const i = this.n - 1 - Math.round((1 - (e.clientX - r.left) / r.width) * 359);
+    const i = this.n - 1 - Math.round((1 - (e.clientX - r.left) / r.width) * (this.span - 1));
     this.show(i < 0 ? null : Math.min(i, this.n - 1));
   }
 
@@ -74,6 +81,7 @@ class Chart {
   }
 
   show(i) {
+    if (i != null) i = this.n ? clamp(i, 0, this.n - 1) : null;
     this.at = i;
     shown(this.read, i != null);
     attr(this.cursor, "d", i == null ? "" : `M${this.x(i).toFixed(1)} 0V100`);
@@ -120,8 +128,18 @@ class Hour {
   }
 }
 
-// destHue gives a destination the colour of the first type that goes there alone, or one of its own.
+// destHue gives a destination the colour of the type that goes there, unless another one before it has that already:
+// then the next colour that no type has.
 function destHue(s, d) {
-  const r = (s.routes || []).find((x) => !x.discard && (x.to || []).length === 1 && x.to[0] === d.name) || (s.routes || []).find((x) => !x.discard && (x.to || []).includes(d.name));
-  return r ? hueOf(s, r.name) : "var(--t7)";
+  const taken = new Set(), routes = s.routes || [];
+  let spare = routes.length;
+  for (const x of s.destinations || []) {
+    const goes = (r) => !r.discard && (r.to || []).includes(x.name);
+    const r = routes.find((y) => goes(y) && y.to.length === 1) || routes.find(goes);
+    let hue = r && hueOf(s, r.name);
+    if (!hue || taken.has(hue)) hue = "var(--t" + (spare++ % hues) + ")";
+    taken.add(hue);
+    if (x === d || x.name === d.name) return hue;
+  }
+  return "var(--flow)";
 }

@@ -24,6 +24,8 @@ class Flow {
     this.heads = el("div", { cls: "heads", "aria-hidden": "true" }, ["Inputs", "Types", "Buffers", "Destinations"].map((t) => el("span", {}, t)));
     root.append(this.heads, el("div", { cls: "stage" }, this.svg, this.nodes));
     this.stage = root.lastElementChild;
+    root.setAttribute("data-fresh", ""); // nothing moves to its place before the rates are known
+    setTimeout(() => root.removeAttribute("data-fresh"), 3000);
     new ResizeObserver(() => { if (this.last) this.draw(...this.last); }).observe(root);
   }
 

@@ -39,7 +39,7 @@ function fmtBytes(b) {
   if (b == null || !isFinite(b)) return "–";
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let i = 0;
-  while (b >= 1024 && i < units.length - 1) { b /= 1024; i++; }
+  while (b >= 1000 && i < units.length - 1) { b /= 1024; i++; }
   return (i === 0 ? whole.format(b) : b < 10 ? b.toFixed(1) : digits(b, 3)) + " " + units[i];
 }
 
