@@ -149,9 +149,10 @@ func TestTheRateAndTheBreaker(t *testing.T) {
 			time.Sleep(5 * time.Second) // others wait for the rate meanwhile
 			return fail(outputs.Held)
 		})
-		out.shape.MaxBytes = 1 << 10
-		r := start(t, out, func(o *Options) { o.MaxRate, o.Workers, o.Retry.Max = 512, 8, time.Hour })
-		fillUp(r, 64<<10, 10)
+		r := start(t, out, func(o *Options) { o.MaxRate, o.Workers, o.Retry.Max = 2500, 8, time.Hour })
+		for i := range 64 { // about 5 KB for each worker
+			r.append(text(fmt.Sprint("t", i), 0, 10))
+		}
 		time.Sleep(20 * time.Minute)
 		if n := len(out.log()); n > 5 {
 			t.Errorf("%d requests to a server that wants to be left alone", n)

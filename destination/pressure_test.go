@@ -94,6 +94,26 @@ func TestRequestsGetTimeWhileTheFallbackFails(t *testing.T) {
 	})
 }
 
+// Of many requests, each of them short, the rest doesn't have to be made first.
+func TestManyKeysUnderPressure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, g := &place{}, &gauge{}
+		out := newFake(nil)
+		a := newPort(out)
+		a.own = outputs.Shape{Key: tagKey{}, Linger: time.Second}
+		a.delay = func() time.Duration { return 900 * time.Millisecond }
+		r := start(t, out, gauged(g), with(p, 0), func(o *Options) { o.Output = a })
+		newStream(r, 100).flow(time.Second, 10*time.Millisecond, 1)
+		brief()
+		g.press(buffer.Waiting)
+		brief()
+		if b := r.buf.Stats(); b.Buffered > 0 || b.Moved["spill"] < 90 {
+			t.Errorf("%+v", b)
+		}
+		r.close()
+	})
+}
+
 // Probes that are cut off keep their distance.
 func TestProbesThatAreCutOffKeepTheirDistance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
