@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -311,17 +312,18 @@ func TestVerifyAfterKills(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 3))
 			s := newSimFS()
 			for range 3 {
-				left := r.IntN(200)
+				var left atomic.Int64
+				left.Store(int64(r.IntN(200)))
 				s.setHook(func(op, _ string, n int) (int, error) {
 					if op == "write" {
-						if left--; left < 0 {
+						if left.Add(-1) < 0 {
 							return n / 2, errKilled
 						}
 					}
 					return n, nil
 				})
 				b := openSim(t, s, DiskOptions{MaxBytes: 1 << 20})
-				for i := 0; i < 150 && left >= 0; i++ {
+				for i := 0; i < 150 && left.Load() >= 0; i++ {
 					_ = b.Append(context.Background(), []record.Chunk{chunkOf("x", i, 1+r.IntN(150))})
 					if l := b.TryNext(); l != nil && r.IntN(3) > 0 {
 						l.End(Settled{To: 1 + r.IntN(l.Chunk.Events), Fate: Delivered})
