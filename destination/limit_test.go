@@ -149,6 +149,7 @@ func TestTheRateAndTheBreaker(t *testing.T) {
 			time.Sleep(5 * time.Second) // others wait for the rate meanwhile
 			return fail(outputs.Held)
 		})
+		out.shape.Linger = time.Second
 		r := start(t, out, func(o *Options) { o.MaxRate, o.Workers, o.Retry.Max = 2500, 8, time.Hour })
 		for i := range 64 { // about 5 KB for each worker
 			r.append(text(fmt.Sprint("t", i), 0, 10))
