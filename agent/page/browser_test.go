@@ -72,6 +72,35 @@ func TestInBrowser(t *testing.T) {
 	}
 }
 
+// More of everything than usual, with long names.
+func many(now time.Time) scene {
+	return scene{began: now, extra: func(s obj) {
+		n := func(rate float64) uint64 { return uint64(rate * (time.Since(now).Seconds() + 100)) }
+		var ins, routes, dests []obj
+		for i := range 3 {
+			by := obj{}
+			for j := range 14 {
+				if j%3 == i || j < 2 {
+					by[fmt.Sprintf("type-%d-of-a-long-name", j)] = n(float64(10 * (j*j + 1)))
+				}
+			}
+			ins = append(ins, obj{"name": fmt.Sprintf("input-%d", i), "type": "forward", "received": n(3000), "routed": n(3000), "routes": by})
+		}
+		for j := range 14 {
+			to := []string{fmt.Sprintf("destination-%d.example", j%6)}
+			if j == 5 {
+				to = append(to, "destination-0.example", "destination-3.example")
+			}
+			routes = append(routes, obj{"name": fmt.Sprintf("type-%d-of-a-long-name", j), "to": to, "continue": j == 3, "events": n(float64(10 * (j*j + 1))), "bytes": n(float64(3000 * (j*j + 1)))})
+		}
+		for k := range 6 {
+			dests = append(dests, obj{"name": fmt.Sprintf("destination-%d.example", k), "type": "forward", "breaker": []string{"closed", "half-open"}[k/5], "breaker_since": now, "error": strings.Repeat("a long error ", k*4),
+				"offered": n(1500), "delivered": n(1500), "max_bytes": 1 << 30})
+		}
+		s["inputs"], s["routes"], s["destinations"] = ins, routes, dests
+	}}
+}
+
 // FIREBREAK_PAGE_SHOTS=DIR writes pictures of all scenes there.
 func TestPictures(t *testing.T) {
 	dir := os.Getenv("FIREBREAK_PAGE_SHOTS")
@@ -87,6 +116,7 @@ func TestPictures(t *testing.T) {
 		"dead":       {began: now, sick: "error", since: now.Add(-195 * time.Second)},
 		"recovering": {began: now, sick: "error", since: now.Add(-300 * time.Second), heals: now.Add(-20 * time.Second)},
 		"trouble":    trouble(now),
+		"many":       many(now),
 	} {
 		for view, v := range views {
 			if shot := name + "-" + view; strings.Contains(shot, only) {

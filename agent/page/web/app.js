@@ -49,8 +49,9 @@ async function loop() {
     if (document.hidden) await new Promise((wake) => document.addEventListener("visibilitychange", wake, { once: true }));
     const began = Date.now();
     await ask();
-    const pause = (app.failingSince ? 2000 : 1000) - (Date.now() - began);
-    await new Promise((wake) => setTimeout(wake, Math.max(app.failingSince ? 2000 : 100, pause)));
+    // The second answer comes soon, because only two make a rate.
+    const pause = app.failingSince ? 2000 : app.rates.samples.length < 2 ? 400 : Math.max(100, 1000 - (Date.now() - began));
+    await new Promise((wake) => setTimeout(wake, pause));
   }
 }
 

@@ -36,7 +36,7 @@ class Flow {
     const { rates } = ctx;
     const links = linksOf(s, rates);
     const l = layoutOf(s, links, width, (kind, name) => kind === "in" ? rates.of("i", name, "received") : kind === "type" ? rates.of("r", name, "events") : rates.of("d", name, "offered"));
-    attr(this.root, "data-narrow", l.narrow ? "1" : null);
+    attr(this.root, "data-narrow", l.narrow ? "1" : null); attr(this.root, "data-compact", l.compact ? "1" : null);
     const h = Math.ceil(l.height) + 4;
     this.stage.style.height = h + "px";
     attr(this.svg, "viewBox", `0 -2 ${width} ${h}`);

@@ -25,7 +25,8 @@ function layoutOf(s, links, width, rateOf) {
   const scale = thick / most;
   const thickness = (rate) => (rate > 0 ? Math.max(1.5, rate * scale) : 1);
 
-  const min = narrow ? 50 : 62, space = narrow ? 12 : 18;
+  const compact = !narrow && rows > 8;
+  const min = narrow ? 50 : compact ? 46 : 62, space = narrow || compact ? 11 : 18;
   const heightOf = (n) => {
     const side = (key) => flows.filter((l) => l[key] === n.name && (l.kind === "in") === (n.kind === "in" || (n.kind === "type" && key === "to"))).reduce((a, l) => a + thickness(l.rate), 0);
     return Math.max(min, (n.kind === "in" ? side("from") : n.kind === "dest" ? side("to") : Math.max(side("from"), side("to"))) + 16);
@@ -47,7 +48,7 @@ function layoutOf(s, links, width, rateOf) {
     at.set(key("tank", n.name), { kind: "tank", name: n.name, x: x.tank, y: n.y, w: col.tank, h: n.h });
     at.set(key("dest", n.name), Object.assign(n, { x: x.dest, w: col.dest }));
   }
-  return { width, height, narrow, at, links: placeLinks(links, at, thickness), thickness };
+  return { width, height, narrow, compact, at, links: placeLinks(links, at, thickness), thickness };
 }
 
 function clamp(v, lo, hi) { return Math.min(hi, Math.max(lo, v)); }

@@ -10,7 +10,7 @@ function stateOf(d, rates, now) {
   if (d.held) return { level: "bad", word: "on hold" };
   if (d.breaker === "open") return { level: "bad", word: "not delivering" };
   if (d.breaker === "half-open") return { level: "warn", word: "trying again" };
-  if (d.error) return { level: "bad", word: "failing" };
+  if (d.error) return out > 0 ? { level: "warn", word: "stumbling" } : { level: "bad", word: "failing" };
   if (shedding) return { level: "bad", word: "shedding" };
   if (d.volatile && d.problem) return { level: "bad", word: "memory only" };
   if (d.full) return { level: "warn", word: "full" };
@@ -54,8 +54,10 @@ function troubleOf(d, ctx, alone) {
       const since = silentSince(d, history, seen && seen.get(d.name));
       const span = since ? " for " + fmtSpan(now - since) : "";
       const left = d.buffered > 0 ? waits(d) + "; " + lossOf(d, rates) + others + "." : "Nothing waits for it" + others + ".";
-      return { level: st.level, text: d.name + " has not delivered" + span + (why ? ": " + why : "") + ". " + (d.held ? "Somebody has to change something. " : "") + left, hint };
+      return { level: st.level, text: d.name + " has not delivered" + span + (why ? ": " + ended(why) : ".") + " " + (d.held ? "Somebody has to change something. " : "") + left, hint };
     }
+    case "stumbling":
+      return { level: "warn", text: d.name + " delivers, but the last attempt failed: " + ended(why), hint };
     case "shedding":
       return { level: "bad", text: d.name + " can't keep up, and its buffer is at its bound: " + lossOf(d, rates) + others + ".", hint };
     case "memory only":
@@ -126,6 +128,8 @@ function noticesOf(s) {
   }
   return out.sort((a, b) => levels[b.level] - levels[a.level]);
 }
+
+const ended = (s) => (/[.…!?]$/.test(s) ? s : s + ".");
 
 function unbalanced(diff) {
   return plural(Math.abs(diff), "event") + (diff > 0 ? " unaccounted for" : " too many");
