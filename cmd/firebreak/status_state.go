@@ -123,7 +123,7 @@ func lossesOf(s agent.Status) [][2]string {
 		parts = reasons(parts, "invalid", in.Invalid)
 		parts = reasons(parts, "errors", in.Errors)
 		if in.Refused > 0 {
-			parts = append(parts, "refused connections: "+table.Count(in.Refused))
+			parts = append(parts, "refused connections "+table.Count(in.Refused))
 		}
 		if len(parts) > 0 {
 			out = append(out, [2]string{in.Name, strings.Join(parts, "; ")})
@@ -133,10 +133,10 @@ func lossesOf(s agent.Status) [][2]string {
 		parts := reasons(nil, "shed", d.Shed)
 		parts = reasons(parts, "dead letters", d.DeadLettered)
 		if d.DeadKept > 0 {
-			parts = append(parts, fmt.Sprintf("dead letters kept: %s (%s)", table.Count(d.DeadKept), table.Size(d.DeadBytes)))
+			parts = append(parts, fmt.Sprintf("dead letters kept %s (%s)", table.Count(d.DeadKept), table.Size(d.DeadBytes)))
 		}
 		if d.DeadDiscarded > 0 {
-			parts = append(parts, "oldest dead letters discarded: "+table.Count(d.DeadDiscarded))
+			parts = append(parts, "oldest dead letters discarded "+table.Count(d.DeadDiscarded))
 		}
 		parts = reasons(parts, "moved", d.Moved)
 		if len(parts) > 0 {
@@ -146,17 +146,21 @@ func lossesOf(s agent.Status) [][2]string {
 	return out
 }
 
+// reasons adds how many events there were, and of which reason.
 func reasons(parts []string, what string, by map[string]uint64) []string {
-	var list []string
+	var names, list []string
 	for _, k := range slices.Sorted(maps.Keys(by)) {
 		if by[k] > 0 {
-			list = append(list, k+" "+table.Count(by[k]))
+			names, list = append(names, k), append(list, k+": "+table.Count(by[k]))
 		}
 	}
-	if len(list) == 0 {
+	switch len(list) {
+	case 0:
 		return parts
+	case 1:
+		list = names
 	}
-	return append(parts, what+": "+strings.Join(list, ", "))
+	return append(parts, fmt.Sprintf("%s %s (%s)", what, table.Count(total(by)), strings.Join(list, ", ")))
 }
 
 // imbalances says which ledgers don't balance; none should.
