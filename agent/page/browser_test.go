@@ -66,7 +66,7 @@ func TestInBrowser(t *testing.T) {
 	b := pagetest.Start(t)
 	for name, test := range map[string]func(*testing.T, *pagetest.Browser){
 		"hostile names": testHostileNames, "shows the status": testShowsTheStatus, "away and back": testAwayAndBack, "fits a phone": testFitsAPhone,
-		"contrast": testContrast, "keyboard": testKeyboard, "model": testModel, "costs": testCosts,
+		"contrast": testContrast, "keyboard": testKeyboard, "prices": testPrices, "model": testModel, "costs": testCosts,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, b) })
 	}
@@ -263,6 +263,37 @@ func testKeyboard(t *testing.T, b *pagetest.Browser) {
 		`(() => { const b = byId("theme"), said = []; for (let i = 0; i < 3; i++) { b.click(); said.push(b.getAttribute("aria-label") + document.documentElement.dataset.theme); } return said.join() === "Theme: lightlight,Theme: darkdark,Theme: autoundefined" })()`,
 		`(() => { byId("view-table").click(); const ok = byId("picture").hidden && !byId("tables").hidden && document.querySelectorAll("#tables tbody tr").length > 10; byId("view-flow").click(); return ok && byId("tables").hidden })()`,
 		`[...document.querySelectorAll(".dots")].every((e) => getComputedStyle(e).animationName === "none")`, // the reader wants no motion
+	} {
+		var ok bool
+		if err := tab.Eval(expression, &ok); err != nil || !ok {
+			t.Errorf("not true: %s (%v)", expression, err)
+		}
+	}
+	calm(t, tab)
+	tab.Close()
+}
+
+// Prices can be changed, kept, carried elsewhere, and set back; a bad file changes nothing.
+func testPrices(t *testing.T, b *pagetest.Browser) {
+	tab, _ := open(t, b, scene{began: time.Now()}, desk)
+	const setup = `
+		globalThis.type_ = (name, v) => { const i = document.querySelector("#cost input[name=" + name + "]"); i.value = v; i.dispatchEvent(new Event("change")); };
+		globalThis.cell_ = (n) => document.querySelector("#cost tfoot tr").children[n].textContent;
+		globalThis.give_ = async (content) => { const d = new DataTransfer(); d.items.add(new File([content], "p.json")); parts.costs.file.files = d.files; parts.costs.file.dispatchEvent(new Event("change")); await new Promise((r) => setTimeout(r, 200)); return parts.costs.said.textContent; };
+		globalThis.dollars_ = (n) => Number(cell_(n).replace(/[$,]/g, ""));
+		localStorage.clear(); void 0`
+	if err := tab.Eval(setup, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, expression := range []string{
+		`(() => { const before = dollars_(3); type_("cw_ingest", "5"); return dollars_(3) > 8 * before && document.querySelector("#cost").textContent.includes("Your own prices.") && JSON.parse(localStorage["firebreak.cost"]).prices.regions["us-east-1"].cw_ingest === 5 })()`,
+		`(() => { const before = cell_(3); type_("cw_ingest", "-3"); type_("cw_ingest", ""); return cell_(3) === before })()`,
+		`(() => { const before = dollars_(8); type_("hosts", "100"); return Math.abs(dollars_(8) / before - 100) < 1 })()`,
+		`(() => { const s = document.querySelector("#price-region"); s.value = "eu-central-1"; s.dispatchEvent(new Event("change")); return document.querySelector("#cost input[name=cw_ingest]").value === "0.63" && document.querySelector("#cost").textContent.includes("(unsure)") })()`,
+		`(async () => { const kept = JSON.stringify(parts.costs.p.export()); const said = [await give_("no json"), await give_('{"prices":{"regions":{"x":{}}}}'), await give_("[]")]; return said[0].includes("no JSON") && said[1].includes("Nothing imported") && said[2].includes("Nothing imported") && JSON.stringify(parts.costs.p.export()) === kept })()`,
+		`(async () => { const file = JSON.stringify(parts.costs.p.export()); parts.costs.p.reset(true); const said = await give_(file); return said === "Imported p.json." && parts.costs.p.region === "eu-central-1" && parts.costs.p.options.hosts === 100 && parts.costs.p.edited })()`,
+		`(() => { parts.costs.export(); return true })()`,
+		`(() => { [...document.querySelectorAll("#cost button")].find((b) => b.textContent === "Reset").click(); return !("firebreak.cost" in localStorage) && document.querySelector("#cost input[name=cw_ingest]").value === "0.5" })()`,
 	} {
 		var ok bool
 		if err := tab.Eval(expression, &ok); err != nil || !ok {
