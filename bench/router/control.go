@@ -40,7 +40,7 @@ func (r *Router) Hangup() error {
 // changed; said is what it wrote.
 func (r *Router) Reload(ctx context.Context) (ok bool, said string, err error) {
 	cmd := exec.CommandContext(ctx, r.cfg.Binary, "reload", "--data-dir", r.cfg.DataDir)
-	cmd.Dir = r.cfg.Dir
+	cmd.Dir, cmd.Env = r.cfg.Dir, append(os.Environ(), r.cfg.Env...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()

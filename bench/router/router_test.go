@@ -2,11 +2,15 @@ package router
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,14 +31,42 @@ func TestMain(m *testing.M) {
 }
 
 func serve() {
+	if len(os.Args) > 2 && os.Args[1] == "reload" { // the command, beside what serves
+		os.Stderr.WriteString("nothing has changed: " + os.Args[3] + "\n")
+		os.Exit(1)
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	var heard atomic.Uint64
+	go func() {
+		for range hangups {
+			heard.Add(1)
+		}
+	}()
 	ln, err := net.Listen("tcp", os.Getenv("LISTEN"))
 	if err != nil {
 		panic(err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/status", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"phase":"running","destinations":[{"name":"a","offered":10,"delivered":4,"shed":{"full":1},"dead_lettered":{"x":2},"buffered":3}]}`))
+		fmt.Fprintf(w, `{"phase":"running","reload":{"ok":true,"count":%d},"destinations":[{"name":"a","offered":10,"delivered":4,"shed":{"full":1},"dead_lettered":{"x":2},"buffered":3}]}`, heard.Load())
 	})
+	mux.HandleFunc("/tap", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("destination") == "none" {
+			http.Error(w, "no such destination", http.StatusNotFound)
+			return
+		}
+		for i := range 3 {
+			fmt.Fprintf(w, "{\"event\":%d}\n", i)
+		}
+		if r.FormValue("stay") != "" {
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}
+	})
+	if control, err := net.Listen("unix", "control.sock"); err == nil {
+		go func() { _ = http.Serve(control, mux) }()
+	}
 	mux.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("# HELP a b\nx_total{destination=\"a b\"} 7\ny 1e3\n"))
 	})
@@ -52,7 +84,8 @@ func started(t *testing.T, mode string) *Router {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Start(Config{Binary: exe, Dir: t.TempDir(), YAML: "a: b", Listen: addr, Admin: addr, Env: []string{"ROUTER_TEST=" + mode, "LISTEN=" + addr}})
+	dir := t.TempDir()
+	r, err := Start(Config{Binary: exe, Dir: dir, DataDir: dir, YAML: "a: b", Listen: addr, Admin: addr, Env: []string{"ROUTER_TEST=" + mode, "LISTEN=" + addr}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/firebreak/firebreak/bench/hist"
 	"github.com/firebreak/firebreak/bench/load"
-	"github.com/firebreak/firebreak/bench/proc"
 	"github.com/firebreak/firebreak/bench/router"
 	"github.com/firebreak/firebreak/bench/sink"
 )
@@ -95,16 +94,16 @@ func (l *reloading) close() {
 func (l *reloading) sinks() []*sink.Sink { return []*sink.Sink{l.side, l.main, l.extra} }
 
 func (l *reloading) run(ctx context.Context) error {
-	pause(ctx, l.e.span(5*time.Second, 500*time.Millisecond)) // warm up
-	if err := l.rounds(ctx, "warm up", l.hangup, len(shapes())); err != nil {
+	pause(ctx, l.e.span(5*time.Second, 200*time.Millisecond)) // warm up
+	if err := l.rounds(ctx, "warm up", l.hangup, len(shapes())/2); err != nil {
 		return err
 	}
-	first, err := l.sample(ctx)
+	before, err := l.sample(ctx)
 	if err != nil {
 		return err
 	}
 	conns := l.side.Counts().Conns
-	quiet := func() error { pause(ctx, l.e.span(10*time.Second, time.Second)); return nil }
+	quiet := func() error { pause(ctx, l.e.span(10*time.Second, 500*time.Millisecond)); return nil }
 	n := int(l.e.scaled(100, float64(len(shapes()))))
 	for _, p := range []struct {
 		name string
@@ -120,11 +119,11 @@ func (l *reloading) run(ctx context.Context) error {
 			return err
 		}
 	}
-	last, err := l.sample(ctx)
+	after, err := l.sample(ctx)
 	if err != nil {
 		return err
 	}
-	l.compare(first, last)
+	l.compare(before, after)
 	l.r.must(l.side.Counts().Conns == conns, "what no configuration touches was connected %d times anew", l.side.Counts().Conns-conns)
 	return l.settle(ctx)
 }
@@ -214,7 +213,7 @@ func (l *reloading) hangup(ctx context.Context) (router.Reloaded, error) {
 	return *st.Reload, nil
 }
 
-// command runs firebreak reload, and compares what it says with the status.
+// command runs firebreak reload, which says by its exit code what has become of it.
 func (l *reloading) command(ctx context.Context) (router.Reloaded, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -239,46 +238,6 @@ func (l *reloading) visit(ctx context.Context, v shape) {
 		return
 	}
 	l.guest = guest
-}
-
-// A held is what the router holds at one time.
-type held struct{ files, goroutines, rss float64 }
-
-// sample looks several times and takes the least: segments, retries and garbage come and go.
-func (l *reloading) sample(ctx context.Context) (held, error) {
-	var least held
-	for i := range 10 {
-		pause(ctx, l.e.span(500*time.Millisecond, 50*time.Millisecond))
-		m, err := l.router.Metrics(ctx)
-		if err != nil {
-			return least, err
-		}
-		u, err := proc.Read(l.router.PID())
-		if err != nil {
-			return least, err
-		}
-		now := held{m["process_open_fds"], m["go_goroutines"], float64(u.RSSAnon) / (1 << 20)}
-		if i == 0 {
-			least = now
-		}
-		least = held{min(least.files, now.files), min(least.goroutines, now.goroutines), min(least.rss, now.rss)}
-	}
-	return least, nil
-}
-
-func (l *reloading) compare(first, last held) {
-	for _, c := range []struct {
-		name string
-		held
-	}{{"held before", first}, {"held after", last}} {
-		add(l.r, c.name, "open files", c.files, "")
-		add(l.r, c.name, "goroutines", c.goroutines, "")
-		add(l.r, c.name, "RssAnon, least", c.rss, "MiB")
-	}
-	l.r.must(first.files > 0 && first.goroutines > 0, "the metrics don't tell files and goroutines: %+v", first)
-	l.r.must(last.files <= first.files+leakSlack, "%.0f files were open, and after %d reloads %.0f", first.files, l.done, last.files)
-	l.r.must(last.goroutines <= first.goroutines+leakSlack, "there were %.0f goroutines, and after %d reloads %.0f", first.goroutines, l.done, last.goroutines)
-	l.r.must(last.rss <= 1.5*first.rss+16, "RssAnon was %.1f MiB, and after %d reloads %.1f MiB", first.rss, l.done, last.rss)
 }
 
 // settle names the extra destination once more, so that it delivers what is left, and compares everything.
@@ -308,8 +267,8 @@ func (l *reloading) settle(ctx context.Context) error {
 	for _, s := range senders {
 		stats := s.Stats()
 		sent += stats.Sent
-		r.must(stats.Acked == stats.Sent && stats.BadAcks == 0 && stats.Reconnects == 0 && stats.LastError == "", "%s: %d events were sent, %d acked, %d acks that nobody waited for, %d connections ended: %s",
-			name, stats.Sent, stats.Acked, stats.BadAcks, stats.Reconnects, stats.LastError)
+		r.must(stats.Acked == stats.Sent && stats.BadAcks == 0 && stats.Reconnects+stats.DialErrors == 0, "%s: %d events were sent, %d acked, %d acks that nobody waited for; %d connections anew, %d dials failed: %s",
+			name, stats.Sent, stats.Acked, stats.BadAcks, stats.Reconnects, stats.DialErrors, stats.LastError)
 	}
 	add(r, name, "reloads", l.done, "")
 	add(r, name, "of them refused", l.failed, "")
@@ -317,52 +276,6 @@ func (l *reloading) settle(ctx context.Context) error {
 	l.arrived(name, senders)
 	l.ledgers(name, st, sent)
 	return nil
-}
-
-// arrived compares what was sent with the three places.
-func (l *reloading) arrived(name string, senders []*sender) {
-	r := l.r
-	var lost []Lost
-	for _, s := range senders {
-		lost = append(lost, missingInBoth(l.main, l.extra, except(s.Streams(), load.Audit))...)
-		lost = append(lost, missingInBoth(l.side, l.side, only(s.Streams(), load.Audit))...)
-	}
-	var n uint64
-	for _, m := range lost {
-		n += m.Len()
-	}
-	add(r, name, "lost", n, "events")
-	r.must(n == 0, "%s: events are missing: %v", name, first(lost))
-	for i, s := range l.sinks() {
-		c, place := s.Counts(), []string{"side", "main", "extra"}[i]
-		add(r, name, "at "+place, c.Events, "events")
-		add(r, name, "twice at "+place, c.Duplicates, "events")
-		add(r, name, "connections to "+place, c.Conns, "")
-		r.must(c.Disorder == 0, "%s: %d first arrivals at %s out of order: %s", name, c.Disorder, place, c.FirstDisorder)
-		r.must(c.Invalid == 0 && c.Foreign == 0, "%s: %d invalid messages at %s, %d events that nobody sent: %s", name, c.Invalid, place, c.Foreign, c.FirstInvalid)
-	}
-	r.must(l.side.Counts().Duplicates == 0, "%s: %d events came twice to what no configuration touches", name, l.side.Counts().Duplicates)
-}
-
-// ledgers compares what was sent with what the router says. Its counters go on over reloads.
-func (l *reloading) ledgers(name string, st router.Status, sent uint64) {
-	var received, routed, offered uint64
-	for _, in := range st.Inputs {
-		received, routed = received+in.Received, routed+in.Routed
-	}
-	l.r.must(received == sent && routed == sent, "%s: %d events were sent, %d received, %d routed", name, sent, received, routed)
-	for i, d := range []string{"side", "main", "extra"} {
-		is, _ := st.Destination(d)
-		offered += is.Offered
-		n := l.sinks()[i].Counts().Events
-		l.r.must(is.Balanced() && is.Given() == 0 && is.Delivered == n, "%s: %d events are at %s, its ledger says %+v", name, n, d, is)
-	}
-	l.r.must(offered == sent, "%s: %d events were sent, %d offered", name, sent, offered)
-}
-
-// except keeps the streams of the other kinds.
-func except(streams []load.Stream, k load.Kind) []load.Stream {
-	return slices.DeleteFunc(slices.Clone(streams), func(s load.Stream) bool { return s.Kind == k })
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -36,13 +36,13 @@ func Watched(ctx context.Context, e *Env) (*Report, error) {
 	if _, err := up.start(ctx); err != nil {
 		return r, err
 	}
-	w := &watchedRun{e: e, r: r, up: up, sink: s, events: e.scaled(12e6, 100_000)}
+	w := &watchedRun{e: e, r: r, up: up, sink: s, events: e.scaled(6e6, 100_000)}
 	if _, err := w.run(ctx, false); err != nil { // warm up
 		return r, err
 	}
 	var all []reading
 	var ratios []float64
-	for i := range int(e.scaled(8, 2)) {
+	for i := range int(e.scaled(16, 2)) {
 		name := fmt.Sprintf("pair %d", i+1)
 		e.Say("watched: %s", name)
 		pair, err := w.pair(ctx, i%2 == 1)
