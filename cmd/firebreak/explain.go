@@ -48,8 +48,8 @@ func newExplain() *cobra.Command {
 		Short: "Show what a configuration does with log lines, and why",
 		Long: `Shows for each sample line what the processors change, which route takes it and
 why the ones before it don't, where it goes, and what the options with event
-names in them come out as. Nothing is sent and nothing is counted: it doesn't
-need a running router.
+names in them come out as. Nothing is sent and nothing is counted, and no
+router needs to run.
 
 Lines are read from FILE, from stdin with -, or from a pipe. --format says what
 they are:
@@ -57,7 +57,7 @@ they are:
   line   what a container prints; the rest of the record and the tag are those
          that Docker's fluentd log driver sends (--container, --source, --set)
   json   a whole record as JSON
-  event  an event as tap --output json and buffer dump print it
+  event  an event as firebreak tap and buffer dump print it, as json or raw
 
 With --tag and no lines, it shows what the tag alone decides. With --live, it
 takes events from the running router and explains them with the configuration

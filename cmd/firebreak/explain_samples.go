@@ -109,10 +109,11 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 		case err != nil:
 			return nil, err
 		}
-		if long {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if long || len(line) > maxSampleLine {
 			return nil, errLongLine
 		}
-		return bytes.TrimSuffix(line, []byte("\n")), nil
+		return line, nil
 	}
 }
 

@@ -11,8 +11,6 @@ import (
 	"github.com/firebreak/firebreak/internal/table"
 )
 
-const maxUnmatchedShown = 10 // numbers of lines that match no route
-
 // explainSum counts what becomes of many events. Its size is bounded by the configuration's.
 type explainSum struct {
 	events    int
@@ -22,7 +20,6 @@ type explainSum struct {
 	fates     map[fate]*fateCount
 	delivered map[string]int
 	dead      map[string]int
-	unmatched []int // the first ones
 }
 
 // A fate is what events have in common in the summary.
@@ -61,9 +58,6 @@ func (t *explainSum) add(s sample, e agent.Explained) {
 			t.dead[d.Destination]++
 		}
 	}
-	if e.Type == "" && len(e.Routes) > 0 && len(t.unmatched) <= maxUnmatchedShown {
-		t.unmatched = append(t.unmatched, s.number)
-	}
 }
 
 // text returns the summary; only: nothing else was shown.
@@ -100,9 +94,6 @@ func (t *explainSum) text(st table.Style, only bool) string {
 		row(title, o, t.delivered[o], colour, note)
 		title = ""
 	}
-	if len(t.unmatched) > 0 {
-		fmt.Fprintf(&b, "  matched by no route: %s\n", numbers(t.unmatched))
-	}
 	if only {
 		fmt.Fprintf(&b, "Of more than %d events only this summary is shown; --all shows each.\n", maxEach)
 	}
@@ -127,16 +118,4 @@ func (t *explainSum) sorted() []*fateCount {
 		return cmp.Or(place(a)-place(b), b.events-a.events, cmp.Compare(a.text, b.text))
 	})
 	return list
-}
-
-func numbers(list []int) string {
-	var words []string
-	for i, n := range list {
-		if i == maxUnmatchedShown {
-			words = append(words, "…")
-			break
-		}
-		words = append(words, fmt.Sprint(n))
-	}
-	return strings.Join(words, ", ")
 }

@@ -30,10 +30,14 @@ func (t *explainText) event(s sample, e agent.Explained) error {
 	t.sum.add(s, e)
 	switch {
 	case t.all:
-		_, err := io.WriteString(t.out, t.text(s, e)+"\n")
+		text := t.text(s, e)
+		if t.sum.events > 1 {
+			text = "\n" + text
+		}
+		_, err := io.WriteString(t.out, text)
 		return err
 	case t.sum.events <= maxEach:
-		t.held = append(t.held, t.text(s, e)+"\n")
+		t.held = append(t.held, t.text(s, e))
 	default:
 		t.held = nil
 	}
@@ -41,9 +45,13 @@ func (t *explainText) event(s sample, e agent.Explained) error {
 }
 
 func (t *explainText) end() error {
-	text := strings.Join(t.held, "")
+	only := !t.all && t.sum.events > maxEach
+	text := strings.Join(t.held, "\n")
 	if t.sum.events > 1 {
-		text += t.sum.text(t.style, !t.all && t.sum.events > maxEach)
+		if !only {
+			text += "\n"
+		}
+		text += t.sum.text(t.style, only)
 	}
 	_, err := io.WriteString(t.out, text)
 	return err

@@ -27,7 +27,7 @@ func newHealth() *cobra.Command {
 without a shell. Exits 0 when it accepts and stores events, else 1.
 
 A dead destination never makes it fail: an orchestrator would kill the task for
-it, and the aggregator were a single point of failure again.
+it, and the aggregator would be a single point of failure again.
 --ready also asks that every buffer stores as configured and has room.
 --destination asks whether one destination delivers.`,
 		Example: `  firebreak health

@@ -72,7 +72,9 @@ failure reaches another one, an application, or a container's start.`,
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{suggestFlag(cmd, err)} })
-	root.AddCommand(newRun(), newDemo(), newCheck(), newHealth(), newReload(), newStatus(), newTap(), newTop(), newVersion())
+	root.AddCommand(newBuffer(), newRun(), newDemo(), newCheck(), newHealth(), newReload(), newStatus(), newTap(), newTop(), newExplain(), newSchema(), newCompletion(), newVersion())
+	completeFiles(root)
+	groupCommands(root)
 	return root
 }
 
