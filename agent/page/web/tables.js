@@ -30,15 +30,17 @@ class Tables {
 }
 
 function table(title, heads, rows) {
-  const body = el("tbody");
-  const root = el("div", { cls: "panel" }, el("div", { cls: "scroll", tabindex: "0", role: "region", "aria-label": title }, el("table", {}, el("caption", {}, title), el("thead", {}, el("tr", {}, heads.map((h) => el("th", { scope: "col" }, h)))), body)));
+  const body = el("tbody"), head = el("tr", {}, heads.map((h) => el("th", { scope: "col" }, h)));
+  const root = el("div", { cls: "panel" }, el("div", { cls: "scroll", tabindex: "0", role: "region", "aria-label": title }, el("table", { cls: "plain" }, el("caption", {}, title), el("thead", {}, head), body)));
   return {
     root, rows,
     set(list) {
       shown(root, list.length > 0);
-      let n = 0;
-      keyed(body, list.map((cells) => ({ cells, id: n++ })), (r) => r.id, (r) => el("tr", {}, r.cells.map((c, i) => (i === 0 ? el("th", { scope: "row" }) : el("td", { cls: /^[–<]?[\d,.]/.test(c) ? "n" : null })))), (tr, r) => {
-        r.cells.forEach((c, i) => text(tr.children[i], c));
+      if (!list.length) return;
+      const kinds = heads.map((h, i) => (/ledger|oldest|next try/.test(h) ? null : list.every((cells) => /^[–<]?[\d,.]*( ?[kKMGT]?i?B?)$/.test(cells[i])) ? "n" : list.some((cells) => cells[i].length > 40) ? "long" : null));
+      kinds.forEach((k, i) => attr(head.children[i], "class", i === 0 ? null : k));
+      keyed(body, list.map((cells, id) => ({ cells, id })), (r) => r.id, () => el("tr", {}, heads.map((h, i) => (i === 0 ? el("th", { scope: "row" }) : el("td")))), (tr, r) => {
+        r.cells.forEach((c, i) => { text(tr.children[i], c); if (i > 0) attr(tr.children[i], "class", kinds[i]); });
       });
     },
   };
