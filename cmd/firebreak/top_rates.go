@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -159,10 +160,8 @@ func (m *topMeter) trend(name string) table.Cell {
 
 // span writes an estimated time in seconds.
 func span(seconds float64) string {
-	switch d := time.Duration(min(seconds, farAway.Seconds()*100) * float64(time.Second)); {
-	case d < time.Minute:
-		return table.Short(max(d.Truncate(time.Second), time.Second))
-	default:
-		return table.Short(d)
+	if seconds < 60 {
+		return fmt.Sprintf("%ds", max(int(seconds), 1))
 	}
+	return table.Short(time.Duration(min(seconds, 100*farAway.Seconds()) * float64(time.Second)))
 }
