@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ called wrongly.`,
   firebreak explain -c firebreak.yaml --source stderr --set team=blue app.log
   firebreak explain -c firebreak.yaml --format json --tag app.web records.jsonl
   firebreak explain -c firebreak.yaml --tag app.web
-  firebreak explain -c new.yaml --live=20
+  firebreak explain -c new.yaml --live 20
   firebreak explain -o json samples.log | jq -r .type | sort | uniq -c`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -83,6 +84,9 @@ called wrongly.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				o.file = args[0]
+			}
+			if n, err := strconv.Atoi(o.file); err == nil && cmd.Flags().Changed("live") { // --live 20
+				o.live, o.file = n, ""
 			}
 			if err := o.check(cmd); err != nil {
 				return usageError{err}
@@ -122,9 +126,9 @@ func (o *explainOptions) check(cmd *cobra.Command) error {
 	}
 	switch {
 	case live && o.file != "":
-		return fmt.Errorf("--live reads no file: leave out %q, or write --live=N for another number of events", o.file)
+		return fmt.Errorf("--live reads no file: leave out %q", o.file)
 	case live && (o.live < 1 || o.live > maxLive):
-		return fmt.Errorf("--live=%d: from 1 to %d events", o.live, maxLive)
+		return fmt.Errorf("--live %d: from 1 to %d events", o.live, maxLive)
 	case live && given("format"):
 		return errors.New("--format is for lines, and --live reads none")
 	case live && o.timeout <= 0:

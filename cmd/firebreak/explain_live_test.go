@@ -103,7 +103,7 @@ outputs: { new: { type: "null" } }
 		t.Errorf("without events: exit code %d, %q, %q", code, out, errs)
 	}
 	send(t, addr, "app.web", "hello")
-	code, out, errs = explain("--live=2", "--timeout", "30s")
+	code, out, errs = explain("--live", "2", "--timeout", "30s")
 	const one = `{"log":"hello"}  tag app.web
   routes      hello  MATCHES: line is "hello" -> new
               not reached: rest
