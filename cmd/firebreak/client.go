@@ -33,8 +33,9 @@ func addRouterFlags(cmd *cobra.Command) *routerFlags {
 }
 
 // routerHelp says in the long help of a command how it finds the router.
-const routerHelp = `It asks the running router over data_dir/` + agent.ControlSocket + `, which only the router's own user can
-open. Run it as that user, on the same host or in the same container.`
+const routerHelp = `Asks the router over data_dir/` + agent.ControlSocket + `, which only its own user can open:
+run this as that user, on the same host or in the same container. Which data_dir
+that is, the configuration says, or --data-dir.`
 
 // dirs returns the data directories that the router may run on, the likeliest first.
 func (f *routerFlags) dirs() ([]string, error) {

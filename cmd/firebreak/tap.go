@@ -52,7 +52,7 @@ shown as \x1b, \n and so on.
   table  for people
   json   one JSON object a line, with the record
   raw    the same with the encoded event in base64 instead, byte by byte what
-         the router has: for firebreak explain, or as a test case
+         the router has, as firebreak explain --format event reads it
 
 ` + routerHelp,
 		Example: `  firebreak tap
