@@ -22,8 +22,8 @@ type Buffer interface {
 	// the policy at the bound (counted in Stats). Data is copied: it may be reused after the call.
 	//
 	// Append waits for the buffer's own disk, at most about 2 s: then the buffer goes on in memory and says so in
-	// Stats.Volatile. Only with the policy Block does it wait for room, until ctx ends; then its error is ctx's and
-	// nothing of the call's chunks that had no room is stored.
+	// Stats.Volatile. For room it waits only with the policy Block, until ctx ends, and with Policy.Spills, at most
+	// about 2 s; when ctx ends meanwhile, its error is ctx's and nothing of the call's chunks that had no room is stored.
 	Append(ctx context.Context, chunks []record.Chunk) error
 
 	// Next returns the next lease: returned events first, in the order of their positions, then the ones not leased
@@ -64,7 +64,8 @@ type Policy struct {
 	OnFull   OnFull
 	Sync     Sync
 	// Spills says that somebody moves the oldest events elsewhere under pressure: an append at the bound waits for that,
-	// at most about 2 s, before the policy sheds.
+	// at most about 2 s, before the policy sheds. When that was for nothing, appends don't wait again until a lease has
+	// settled events, and when it was so again and again, not for up to about a minute.
 	Spills bool
 }
 

@@ -88,7 +88,7 @@ func (m *model) check() {
 }
 
 func (m *model) lose(s Stats) {
-	if s.Volatile || s.Problem != "" {
+	if s.Volatile || s.Problem != "" || m.fails.Load() { // the disk may not have been asked since it fails
 		m.unsure = true
 	}
 }
@@ -178,7 +178,11 @@ func (m *model) actions() map[string]func(*rapid.T) {
 			}
 		},
 		"configure": func(t *rapid.T) {
-			p := Policy{MaxBytes: m.least * rapid.Int64Range(1, 3).Draw(t, "bound"), Memory: m.o.Memory / rapid.Int64Range(1, 4).Draw(t, "memory"),
+			parts := int64(1)
+			if m.least == 1<<20 { // else nothing may be shed
+				parts = rapid.Int64Range(1, 4).Draw(t, "memory")
+			}
+			p := Policy{MaxBytes: m.least * rapid.Int64Range(1, 3).Draw(t, "bound"), Memory: m.o.Memory / parts,
 				OnFull: rapid.SampledFrom([]OnFull{ShedOldest, ShedNewest}).Draw(t, "policy"), Sync: Sync(rapid.IntRange(0, 2).Draw(t, "sync")),
 				Spills: rapid.Bool().Draw(t, "spills")}
 			m.o.MaxBytes = max(m.o.MaxBytes, p.MaxBytes) // of the directory, until something is shed
