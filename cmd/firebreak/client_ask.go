@@ -105,8 +105,8 @@ func (c *routerClient) odd(method, path string, err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return fmt.Errorf("the router on %s ended the connection without an answer to %s %s: has it stopped?", c.dir, method, path)
-	case strings.Contains(err.Error(), "malformed HTTP"):
-		return fmt.Errorf("what answers on %s/%s is no firebreak router: %w", c.dir, agent.ControlSocket, err)
+	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "readLoopPeekFail"): // net/http has no types for them
+		return fmt.Errorf("what answers on %s/%s is no firebreak router", c.dir, agent.ControlSocket)
 	}
 	return err
 }

@@ -74,12 +74,13 @@ func TestWhatSpeaksNoHTTP(t *testing.T) {
 			if err != nil {
 				return
 			}
+			_, _ = conn.Read(make([]byte, 4096))
 			_, _ = conn.Write([]byte("220 mail.example.com ESMTP\r\n"))
 			_ = conn.Close()
 		}
 	}()
 	code, stdout, stderr := call("status", "--data-dir", dir)
-	if code != exitFailed || stdout != "" || !strings.Contains(stderr, "is no firebreak router") && !strings.Contains(stderr, "has it stopped?") {
+	if code != exitFailed || stdout != "" || stderr != "firebreak: what answers on "+dir+"/control.sock is no firebreak router\n" {
 		t.Errorf("%d %q %q", code, stdout, stderr)
 	}
 }

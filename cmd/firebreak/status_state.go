@@ -33,7 +33,7 @@ func stateOf(d agent.DestinationStatus) (word, colour string, badness int) {
 		return "volatile", table.Yellow, 0 // by configuration
 	case d.Limited:
 		return "limited", table.Yellow, 0
-	case d.Problem != "":
+	case d.Problem != "" || len(serversDown(d)) > 0:
 		return "ok", table.Yellow, 1
 	case d.Breaker != "closed":
 		return d.Breaker, table.Yellow, 1 // of a later version
@@ -102,8 +102,23 @@ func problemOf(d agent.DestinationStatus, now time.Time) (problem, bool) {
 	}
 	if d.Error != "" {
 		parts = append(parts, d.Error)
+	} else {
+		parts = append(parts, serversDown(d)...)
 	}
 	return problem{d.Name, strings.Join(parts, "; "), d.Hint, colour, badness}, true
+}
+
+// serversDown says which of an output's servers are down, as far as the output tells: the others do their work.
+func serversDown(d agent.DestinationStatus) []string {
+	var out []string
+	list, _ := d.Output.([]any)
+	for _, s := range list {
+		server, _ := s.(map[string]any)
+		if up, ok := server["up"].(bool); ok && !up {
+			out = append(out, fmt.Sprintf("server %v is down: %v", server["address"], server["error"]))
+		}
+	}
+	return out
 }
 
 // nextTry returns how long it takes until the breaker lets something through, or "".

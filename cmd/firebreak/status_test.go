@@ -60,6 +60,9 @@ func troubled() agent.Status {
 			dest("slow", func(d *agent.DestinationStatus) { d.Limited = true }),
 			dest("trying", func(d *agent.DestinationStatus) { d.Breaker, d.Since = "half-open", at(-1) }),
 			dest("retrying", func(d *agent.DestinationStatus) { d.Error = "503 Service Unavailable" }),
+			dest("pair", func(d *agent.DestinationStatus) {
+				d.Output = []any{map[string]any{"address": "a:24224", "up": false, "error": "connection refused"}, map[string]any{"address": "b:24224", "up": true}, "other", nil}
+			}),
 			dest("wrong", func(d *agent.DestinationStatus) { d.Delivered = 999 }),
 		},
 		Orphans: []agent.Orphan{{Name: "old", Bytes: 3 << 20, DeadBytes: 1234, Command: "firebreak buffer replay old --to OUTPUT"}},
