@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+
+	"github.com/firebreak/firebreak/buffer"
 )
 
 func (a *Agent) bufferDir(name string) string { return filepath.Join(a.buffers(), name) }
@@ -48,8 +50,9 @@ func FindOrphans(dataDir string, known map[string]string) []Orphan {
 			if !e.IsDir() || configured && (kind == "dead" || typ == "disk") {
 				continue
 			}
-			size := sizeOf(filepath.Join(dataDir, kind, e.Name()))
-			if size == 0 {
+			dir := filepath.Join(dataDir, kind, e.Name())
+			size := sizeOf(dir)
+			if size == 0 || !waits(dir, kind == "dead") {
 				continue
 			}
 			o := found[e.Name()]
@@ -68,6 +71,17 @@ func FindOrphans(dataDir string, known map[string]string) []Orphan {
 	}
 	slices.SortFunc(out, func(a, b Orphan) int { return strings.Compare(a.Name, b.Name) })
 	return out
+}
+
+// waits reports whether a directory holds an event that nobody has dealt with. What can't be read counts as one.
+func waits(dir string, dead bool) bool {
+	var err error
+	if dead {
+		err = buffer.WalkDead(dir, nil, func(buffer.DeadLetter) error { return errEnough })
+	} else {
+		err = buffer.Walk(dir, nil, buffer.Filter{}, func(buffer.Stored) error { return errEnough })
+	}
+	return err != nil
 }
 
 // sizeOf returns the size of the segments in a directory.
