@@ -24,8 +24,9 @@ class Flow {
     this.heads = el("div", { cls: "heads", "aria-hidden": "true" }, ["Inputs", "Types", "Buffers", "Destinations"].map((t) => el("span", {}, t)));
     root.append(this.heads, el("div", { cls: "stage" }, this.svg, this.nodes));
     this.stage = root.lastElementChild;
-    root.setAttribute("data-fresh", ""); // nothing moves to its place before the rates are known
-    setTimeout(() => root.removeAttribute("data-fresh"), 3000);
+    // Few pictures per second: an animation of the style would draw sixty, and cost much of a core without a graphics card.
+    const calm = matchMedia("(prefers-reduced-motion: reduce)");
+    setInterval(() => { if (!document.hidden && !calm.matches) this.move(0.12); }, 120);
     new ResizeObserver(() => { if (this.last) this.draw(...this.last); }).observe(root);
   }
 
@@ -45,6 +46,15 @@ class Flow {
     [...this.heads.children].forEach((e, i) => { const n = heads[i]; shown(e, !!n); if (n) { e.style.left = (i === 2 ? n.x + n.w / 2 : n.x) + "px"; } });
     keyed(this.nodes, nodes, (n) => key(n.kind, n.name), (n) => this.make(n), (e, n) => { place(e, n); this.fill(e, n, s, ctx, l.narrow); });
     this.ribbons(s, ctx, l);
+  }
+
+  // move lets the dots run for some seconds.
+  move(seconds) {
+    for (const e of this.over.children) {
+      if (!e.__speed) continue;
+      e.__at = (e.__at || 0) + e.__speed * seconds;
+      e.setAttribute("stroke-dashoffset", (-e.__at).toFixed(1));
+    }
   }
 
   make(n) {
@@ -122,10 +132,7 @@ class Flow {
     keyed(this.over, shapes, (p) => p.id, () => svg("path", {}), (e, p) => {
       attr(e, "d", p.line); attr(e, "class", "dots " + p.cls); e.style.setProperty("--hue", p.hue);
       e.style.strokeWidth = p.cls === "move" ? "3px" : clamp(p.t * 0.3, 1.4, 4).toFixed(1) + "px";
-      // More events, faster dots; the steps are coarse, because each change starts the movement anew.
-      const speed = p.rate > 0 ? Math.round(Math.log10(1 + p.rate)) : 0;
-      const dur = (4.6 - clamp(speed, 0, 5) * 0.6).toFixed(1) + "s";
-      if (e.style.animationDuration !== dur) e.style.animationDuration = dur;
+      e.__speed = p.rate > 0 ? 5 + 4.5 * Math.log10(1 + p.rate) : 0; // pixels per second: more events, faster dots
     });
     keyed(this.signs, signs, (p) => p.id, (p) => p.level ? svg("g", {}, svg("circle", { r: 11, cls: "halo" }), svg("g", { transform: "translate(-8 -8)" }, mark(p.level))) : svg("g", {}, svg("text", { cls: "tag" })), (e, p) => {
       attr(e, "transform", `translate(${p.x.toFixed(1)} ${p.y.toFixed(1)})`);
