@@ -16,7 +16,7 @@ CA_CERTS ?= $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/t
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags timetzdata -ldflags '-s -w -X main.version=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test race e2e soak fuzz lint rootfs image clean
+.PHONY: help run build test race e2e soak fuzz lint man rootfs image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ lint: build ## vet, formatting, shell scripts, unit file, the example configurat
 	./firebreak check -c deploy/firebreak.yaml
 	@if command -v staticcheck; then staticcheck ./...; else echo "staticcheck: not installed, skipped"; fi
 	@if command -v shellcheck; then shellcheck .ci/run; else echo "shellcheck: not installed, skipped"; fi
+
+man: ## man pages and the command reference, made from the help texts
+	$(GO) test ./cmd/firebreak -run TestManual -update
 
 # The content of the image: the binary, the certificates of public CAs, and a name for the user. The empty directory
 # becomes those that belong to that user.
