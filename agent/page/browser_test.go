@@ -66,7 +66,7 @@ func TestInBrowser(t *testing.T) {
 	b := pagetest.Start(t)
 	for name, test := range map[string]func(*testing.T, *pagetest.Browser){
 		"hostile names": testHostileNames, "shows the status": testShowsTheStatus, "away and back": testAwayAndBack, "fits a phone": testFitsAPhone,
-		"contrast": testContrast, "keyboard": testKeyboard, "prices": testPrices, "model": testModel, "costs": testCosts,
+		"contrast": testContrast, "keyboard": testKeyboard, "ribbons": testRibbons, "prices": testPrices, "model": testModel, "costs": testCosts,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, b) })
 	}
@@ -302,4 +302,31 @@ func testPrices(t *testing.T, b *pagetest.Browser) {
 	}
 	calm(t, tab)
 	tab.Close()
+}
+
+// Nothing of the picture leaves its frame, also while a destination gets many times what comes in.
+func testRibbons(t *testing.T, b *pagetest.Browser) {
+	for _, v := range []pagetest.View{desk, {Width: 360, Height: 780, Phone: true, Still: true}} {
+		now := time.Now()
+		for name, sc := range map[string]scene{"many": many(now), "trouble": trouble(now), "catches up": {began: now, sick: "error", since: now.Add(-time.Hour), heals: now.Add(-time.Second), extra: func(s obj) {
+			d := s["destinations"].([]obj)[1]
+			d["buffered"] = uint64(5e7) - uint64(time.Since(now).Seconds()*200000)
+			d["delivered"] = d["offered"].(uint64) - d["buffered"].(uint64)
+		}}} {
+			tab, _ := open(t, b, sc, v)
+			var wrong []string
+			err := tab.Eval(`(() => {
+				const box = document.querySelector(".stage").getBoundingClientRect(), out = [];
+				for (const e of document.querySelectorAll(".ribbons path, .node")) {
+					const r = e.getBoundingClientRect();
+					if (r.width && (r.top < box.top - 3 || r.bottom > box.bottom + 3 || r.left < box.left - 3 || r.right > box.right + 3)) out.push(e.tagName + " " + e.getAttribute("class") + ": " + [r.left, r.top, r.right, r.bottom].map(Math.round) + " in " + [box.left, box.top, box.right, box.bottom].map(Math.round));
+				}
+				return document.querySelectorAll(".ribbons path").length > 10 ? out : ["no ribbons"];
+			})()`, &wrong)
+			if err != nil || len(wrong) > 0 {
+				t.Errorf("%s, %d wide: %q (%v)", name, v.Width, wrong, err)
+			}
+			tab.Close()
+		}
+	}
 }

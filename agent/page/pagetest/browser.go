@@ -15,9 +15,18 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
+
+// T is what is needed of a test: a [testing.TB], which packages outside of tests don't import.
+type T interface {
+	Helper()
+	Cleanup(func())
+	TempDir() string
+	Skip(args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
 
 const patience = 20 * time.Second // for one answer of the browser
 
@@ -63,7 +72,7 @@ func Find() string {
 
 // Start starts a browser that ends with the test. Without one on this machine the test is skipped, or fails if
 // FIREBREAK_E2E_BROWSER is set.
-func Start(t testing.TB) *Browser {
+func Start(t T) *Browser {
 	t.Helper()
 	path := Find()
 	if path == "" {
@@ -196,7 +205,7 @@ type View struct {
 
 // A Tab is one open page.
 type Tab struct {
-	t       testing.TB
+	t       T
 	b       *Browser
 	target  string
 	session string
@@ -207,7 +216,7 @@ type Tab struct {
 }
 
 // Open opens a page for a test, which fails when the browser does, and returns when the page is loaded.
-func (b *Browser) Open(t testing.TB, url string, v View) *Tab {
+func (b *Browser) Open(t T, url string, v View) *Tab {
 	t.Helper()
 	if v.Width == 0 {
 		v.Width, v.Height = 1280, 900
@@ -235,7 +244,7 @@ func (b *Browser) Open(t testing.TB, url string, v View) *Tab {
 	return tab
 }
 
-func (b *Browser) must(t testing.TB, session, method string, params, into any) {
+func (b *Browser) must(t T, session, method string, params, into any) {
 	t.Helper()
 	raw, err := b.ask(session, method, params)
 	if err == nil && into != nil {

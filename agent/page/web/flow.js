@@ -36,7 +36,7 @@ class Flow {
     if (!width) return;
     const { rates } = ctx;
     const links = linksOf(s, rates);
-    const l = layoutOf(s, links, width, (kind, name) => kind === "in" ? rates.of("i", name, "received") : kind === "type" ? rates.of("r", name, "events") : rates.of("d", name, "offered"));
+    const l = layoutOf(s, links, width, (kind, name) => kind === "in" ? rates.of("i", name, "received") : kind === "type" ? rates.of("r", name, "events") : rates.of("d", name, kind === "out" ? "delivered" : "offered"));
     attr(this.root, "data-narrow", l.narrow ? "1" : null); attr(this.root, "data-compact", l.compact ? "1" : null);
     const h = Math.ceil(l.height) + 4;
     this.stage.style.height = h + "px";
@@ -121,7 +121,7 @@ class Flow {
     }
     for (const d of s.destinations || []) {
       const a = l.at.get(key("tank", d.name)), b = l.at.get(key("dest", d.name));
-      const rate = rates.of("d", d.name, "delivered"), t = l.thickness(rate), y = a.y + a.h / 2 - t / 2, st = stateOf(d, rates, ctx.now);
+      const rate = rates.of("d", d.name, "delivered"), t = Math.min(l.thickness(rate), a.h - 16), y = a.y + a.h / 2 - t / 2, st = stateOf(d, rates, ctx.now);
       const broken = d.breaker !== "closed";
       shapes.push({ id: key("o", d.name), cls: (broken ? "broken " : "") + (rate > 0 ? "on" : "idle"), d: ribbon(a.x + a.w, y, b.x, y, t), line: middle(a.x + a.w, y + t / 2, b.x, y + t / 2), rate, t, hue: broken ? `var(--${st.level})` : ownHue(s, d) });
       if (broken) signs.push({ id: key("o", d.name), x: (a.x + a.w + b.x) / 2, y: y + t / 2, level: st.level, label: "" });

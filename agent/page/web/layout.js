@@ -27,9 +27,10 @@ function layoutOf(s, links, width, rateOf) {
 
   const compact = !narrow && rows > 8;
   const min = narrow ? 50 : compact ? 46 : 62, space = narrow || compact ? 11 : 18;
+  const widest = narrow ? 50 : 80; // of what leaves a buffer: a destination that catches up may get many times what comes in
   const heightOf = (n) => {
     const side = (key) => flows.filter((l) => l[key] === n.name && (l.kind === "in") === (n.kind === "in" || (n.kind === "type" && key === "to"))).reduce((a, l) => a + thickness(l.rate), 0);
-    return Math.max(min, (n.kind === "in" ? side("from") : n.kind === "dest" ? side("to") : Math.max(side("from"), side("to"))) + 16);
+    return Math.max(min, (n.kind === "in" ? side("from") : n.kind === "dest" ? Math.max(side("to"), Math.min(widest, thickness(rateOf("out", n.name)))) : Math.max(side("from"), side("to"))) + 16);
   };
   const columns = [inputs, types, tanks];
   for (const c of columns) for (const n of c) n.h = heightOf(n);
