@@ -75,7 +75,7 @@ function troubleOf(d, ctx, alone) {
       return { level: "warn", text: d.name + (net > 0 ? " catches up: " : " falls behind: ") + waits(d) + eta + "; " + lossOf(d, rates) + ".", hint };
     }
     case "waiting":
-      return { level: "warn", text: d.name + " has an event that waits for " + fmtSpan(now - Date.parse(d.oldest)) + ": " + waits(d) + ".", hint };
+      return { level: "warn", text: d.name + " delivers nothing at the moment: " + waits(d) + ", the oldest for " + fmtSpan(now - Date.parse(d.oldest)) + "; " + lossOf(d, rates) + others + ".", hint };
   }
   if (d.problem) return { level: "warn", text: d.name + ": " + cut(d.problem, 200) + ".", hint };
   return null;
