@@ -33,6 +33,7 @@ type admin struct {
 	srv     *http.Server
 	retry   time.Duration
 	serving sync.WaitGroup
+	ended   chan struct{} // closed by stop
 
 	mu     sync.Mutex
 	ln     net.Listener // nil: none, or not yet
@@ -41,7 +42,7 @@ type admin struct {
 
 // newAdmin listens. An address that is taken is a warning, and tried again while the router runs.
 func newAdmin(a *Agent, at string) *admin {
-	ad := &admin{a: a, at: at, retry: adminRetry}
+	ad := &admin{a: a, at: at, retry: adminRetry, ended: make(chan struct{})}
 	if at == "" || at == "off" {
 		return ad
 	}
@@ -152,20 +153,23 @@ func (ad *admin) addr() string {
 	return ad.ln.Addr().String()
 }
 
-// start serves until stop. While the address is taken it is tried again, until ctx ends.
+// start serves until stop. While the address is taken it is tried again, until stop or the end of ctx.
 func (ad *admin) start(ctx context.Context) {
 	if ad.srv == nil {
 		return
 	}
 	ad.serving.Go(func() {
 		for ad.addr() == "" {
+			if ad.listen() == nil { // also at once: the admin before this one may have had it
+				ad.a.log.Info("the admin address is free: health, metrics and status are there", zap.String("admin", ad.addr()))
+				break
+			}
 			select {
 			case <-ctx.Done():
 				return
+			case <-ad.ended:
+				return
 			case <-time.After(ad.retry):
-			}
-			if ad.listen() == nil {
-				ad.a.log.Info("the admin address is free: health, metrics and status are there", zap.String("admin", ad.addr()))
 			}
 		}
 		if err := ad.srv.Serve(ad.ln); !errors.Is(err, http.ErrServerClosed) {
@@ -182,7 +186,10 @@ func (ad *admin) stop(by time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), by)
 	defer cancel()
 	ad.mu.Lock()
-	ad.closed = true
+	if !ad.closed {
+		ad.closed = true
+		close(ad.ended)
+	}
 	ln := ad.ln
 	ad.mu.Unlock()
 	if ad.srv.Shutdown(ctx) != nil {

@@ -55,6 +55,8 @@ type Agent struct {
 	life    life
 	reloads reloads
 	replays replays
+	sources sources
+	added   int // inputs by reloads, with reloads.one
 
 	mu       sync.Mutex
 	admin    *admin
@@ -191,12 +193,15 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.page().start(ctx)
 	a.warnAll(s.cfg)
-	a.phase.set(running) // from here on it may be reloaded
-	for _, f := range []func(context.Context){a.report, a.survey, a.keepSource, a.control, a.remember} {
-		a.life.aside.Go(func() { f(ctx) })
-	}
 	for _, in := range s.ins {
 		a.startInput(in)
+	}
+	if a.reloads.why() == "" {
+		a.sources.set(a.opts.Source)
+	}
+	a.phase.set(running) // from here on it may be reloaded
+	for _, f := range []func(context.Context){a.report, a.survey, func(context.Context) { a.keepSource() }, a.control, a.remember} {
+		a.life.aside.Go(func() { f(ctx) })
 	}
 	<-ctx.Done()
 	a.stop(stopDelivery)
@@ -221,7 +226,7 @@ func (a *Agent) startInput(in *input) {
 	in.stop = stop
 	a.life.receiving.Go(func() {
 		defer close(in.done)
-		err := in.in.Run(ctx, a.accept(in.name))
+		err := in.in.Run(ctx, a.accept(in))
 		in.ended.Store(true)
 		if err != nil {
 			a.log.Error("input ended", zap.String("input", in.name), zap.Error(err))
@@ -247,17 +252,8 @@ func (a *Agent) remember(ctx context.Context) {
 }
 
 // keepSource keeps the configuration, now that it runs.
-func (a *Agent) keepSource(context.Context) {
-	if a.reloads.why() == "" {
-		a.keep(a.opts.Source)
-	}
-}
-
-func (a *Agent) keep(source []byte) {
-	if source == nil {
-		return
-	}
-	if err := KeepConfig(a.dataDir, source); err != nil {
+func (a *Agent) keepSource() {
+	if err := a.sources.keep(a.dataDir); err != nil {
 		a.log.Warn("can't keep the configuration for a start with a bad file", zap.Error(err))
 	}
 }

@@ -107,7 +107,7 @@ func (a *Agent) openInputOf(c config.Input, cfg *config.Config) (*input, error) 
 	if err != nil {
 		return nil, fmt.Errorf("start input %q: %w", c.Name, err)
 	}
-	return &input{name: c.Name, kind: c.Type, in: in, done: make(chan struct{})}, nil
+	return &input{name: c.Name, id: c.Name, kind: c.Type, in: in, done: make(chan struct{})}, nil
 }
 
 func openInput(c config.Input, env inputEnv) (serving, error) {

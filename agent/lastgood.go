@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 )
 
 // lastGood is the file in data_dir that holds the text of the last configuration that ran, unexpanded: it holds no
@@ -33,6 +35,30 @@ func KeepConfig(dataDir string, src []byte) error {
 		_ = os.Remove(f.Name())
 	}
 	return err
+}
+
+// sources is the text of the configuration that runs, on its way to the disk.
+type sources struct {
+	newest  atomic.Pointer[[]byte]
+	writing sync.Mutex
+}
+
+// set gives the text; nil: it isn't kept.
+func (s *sources) set(src []byte) {
+	if src != nil {
+		s.newest.Store(&src)
+	}
+}
+
+// keep stores the newest text. Several may do so at the same time: the newest stays.
+func (s *sources) keep(dataDir string) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	src := s.newest.Load()
+	if src == nil {
+		return nil
+	}
+	return KeepConfig(dataDir, *src)
 }
 
 // LastConfig returns the text of the last configuration that ran on a data directory, and its file.

@@ -63,6 +63,15 @@ func (r *reloads) end() {
 	r.one.Unlock() //nolint:staticcheck // who had it is through
 }
 
+// ending reports whether end was called.
+func (r *reloads) ending() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopping
+}
+
+var errStopping = errors.New("the router is shutting down")
+
 // Reload reads the configuration anew and puts it in place: everything that can fail is done first, and when anything
 // does, nothing changes. What the old and the new configuration say alike is not touched. Reloads run one at a time.
 func (a *Agent) Reload() Reloaded {
@@ -100,12 +109,9 @@ func (a *Agent) Reload() Reloaded {
 }
 
 func (a *Agent) reload() (*config.Config, []string, error) {
-	a.reloads.mu.Lock()
-	stopping := a.reloads.stopping
-	a.reloads.mu.Unlock()
 	switch {
-	case stopping || a.phase.get() == stoppingPhase:
-		return nil, nil, errors.New("the router is shutting down")
+	case a.reloads.ending() || a.phase.get() == stoppingPhase:
+		return nil, nil, errStopping
 	case a.phase.get() != running:
 		return nil, nil, errors.New("the router is starting: try again in a moment")
 	case a.opts.Load == nil:
@@ -123,8 +129,13 @@ func (a *Agent) reload() (*config.Config, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if a.reloads.ending() { // meanwhile
+		t.abort()
+		return nil, nil, errStopping
+	}
 	a.commit(t)
-	a.await(func() { a.keep(source) }, time.Now().Add(diskPatience))
+	a.sources.set(source)
+	a.await(a.keepSource, time.Now().Add(diskPatience))
 	if a.opts.Applied != nil {
 		a.opts.Applied(cfg)
 	}
@@ -167,6 +178,7 @@ type transition struct {
 	changedDests []*target
 	addedDests   []*target
 	removedDests []*target
+	names        []func() // give back the names of added outputs
 	notes        []string
 }
 
@@ -258,6 +270,11 @@ func (a *Agent) prepareOutput(t *transition, c *config.Output) error {
 		}
 		return nil
 	}
+	_, end := a.replays.begin(context.Background(), c.Name)
+	if end == nil {
+		return fmt.Errorf("add output %q: what an earlier one of that name has left is just being replayed: reload when that is done, or end it", c.Name)
+	}
+	t.names = append(t.names, end)
 	d, err := a.openTarget(c, t.built[c.Name])
 	if err != nil {
 		return err
@@ -279,6 +296,8 @@ func (a *Agent) prepareInput(t *transition, c config.Input) error {
 			}
 			return err
 		}
+		a.added++
+		in.id = fmt.Sprintf("%s %d", c.Name, a.added)
 		t.next.ins = append(t.next.ins, in)
 		t.addedIns = append(t.addedIns, in)
 		t.note("input %s added", c.Name)
@@ -336,6 +355,18 @@ func (t *transition) abort() {
 	for _, d := range t.addedDests {
 		_ = d.Close(ctx)
 	}
+	if t.admin != nil {
+		t.admin.stop(time.Now())
+	}
+	t.giveBack()
+}
+
+// giveBack ends the hold on the names of added outputs.
+func (t *transition) giveBack() {
+	for _, end := range t.names {
+		end()
+	}
+	t.names = nil
 }
 
 // commit puts the new setup in place. From the swap on, what inputs receive goes through the new one.
@@ -348,9 +379,11 @@ func (a *Agent) commit(t *transition) {
 	}
 	for _, d := range t.changedDests {
 		d.buf.Configure(policyOf(d.cfg))
+		d.dead.Bound(int64(d.cfg.DeadLetters.MaxBytes))
 		d.Change(t.next.settingsOf(d.cfg, t.built[d.Name()]))
 	}
 	a.tally.swap(t.old, func() { a.now.Store(t.next) })
+	t.giveBack()
 	for _, c := range t.changes {
 		c.Commit()
 	}
@@ -365,8 +398,8 @@ func (a *Agent) commit(t *transition) {
 		a.mu.Lock()
 		a.admin = t.admin
 		a.mu.Unlock()
-		t.admin.start(a.life.ctx)
 		was.stop(time.Now().Add(time.Second))
+		t.admin.start(a.life.ctx)
 	}
 	a.mu.Lock()
 	a.warnings = nil
@@ -383,17 +416,21 @@ func (a *Agent) retire(t *transition) {
 	}
 	idle := a.awaitIdle(t.old, retirePatience)
 	if idle {
-		a.tally.fold(t.old, t.next)
+		a.tally.fold(t.old, a.now.Load)
 	} else {
 		a.reloads.retiring.Go(func() { // an append waits for room
 			if a.awaitIdle(t.old, 0) {
-				a.tally.fold(t.old, a.now.Load())
+				a.tally.fold(t.old, a.now.Load)
 			}
 		})
 	}
 	for _, d := range t.removedDests {
 		d.removed.Store(true)
+		end := a.replays.take(d.Name(), retirePatience)
 		left := a.closeRemoved(d)
+		if end != nil {
+			end()
+		}
 		t.note("output %s removed%s", d.Name(), left)
 	}
 }

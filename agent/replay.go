@@ -51,11 +51,17 @@ type replayer struct {
 // Replay offers events again, as r says, and reports how far it is, at least once a second. Events count as offered
 // and replayed of the destination that gets them.
 func (a *Agent) Replay(ctx context.Context, r Replay, report func(ReplayProgress)) error {
-	s := a.now.Load()
-	from := s.target(r.From)
 	if r.To == "" {
 		r.To = r.From
 	}
+	asked := ctx
+	ctx, end := a.replays.begin(ctx, r.From)
+	if end == nil {
+		return fmt.Errorf("replay %q: another replay of it is under way, or a reload that adds or removes it", r.From)
+	}
+	defer end()
+	s := a.now.Load()
+	from := s.target(r.From)
 	to := s.target(r.To)
 	if to == nil {
 		var names []string
@@ -68,12 +74,11 @@ func (a *Agent) Replay(ctx context.Context, r Replay, report func(ReplayProgress
 		}
 		return err
 	}
-	if !a.replays.begin(r.From) {
-		return fmt.Errorf("replay %q: another replay of it is under way", r.From)
-	}
-	defer a.replays.end(r.From)
 	x := &replayer{a: a, to: to, report: report}
 	err := x.run(ctx, r, from)
+	if err != nil && ctx.Err() != nil && asked.Err() == nil {
+		err = fmt.Errorf("a reload removes output %q: replay what it leaves with --to", r.From)
+	}
 	x.p.Done, x.p.Waiting = err == nil, ""
 	if err != nil {
 		x.p.Error = err.Error()
@@ -145,22 +150,25 @@ func (x *replayer) drain(ctx context.Context, buf buffer.Buffer) (left uint64, e
 		if left == 0 {
 			return 0, nil
 		}
-		if err := x.room(ctx); err != nil {
-			return left, err
-		}
 		first, err := buf.Next(ctx)
 		if err != nil {
 			return left, err
 		}
 		leases, chunks, size := []*buffer.Lease{first}, []record.Chunk{first.Chunk}, len(first.Chunk.Data)
-		for size < replayGroup {
+		for size < x.group() {
 			l := buf.TryNext()
 			if l == nil {
 				break
 			}
+			if int64(size+len(l.Chunk.Data)) > x.most() {
+				l.Return()
+				break
+			}
 			leases, chunks, size = append(leases, l), append(chunks, l.Chunk), size+len(l.Chunk.Data)
 		}
-		err = x.offer(ctx, chunks)
+		if err = x.room(ctx, size); err == nil {
+			err = x.offer(ctx, chunks)
+		}
 		for _, l := range leases {
 			if err != nil {
 				l.Return()
@@ -193,7 +201,7 @@ func (x *replayer) dead(ctx context.Context, store *buffer.Dead, r Replay) error
 		}
 		l.Chunk.Data = slices.Clone(l.Chunk.Data)
 		group, size = append(group, l), size+len(l.Chunk.Data)
-		if size < replayGroup && len(group) < 1024 {
+		if size < x.group() && len(group) < 1024 {
 			return nil
 		}
 		return flush()
@@ -204,17 +212,31 @@ func (x *replayer) dead(ctx context.Context, store *buffer.Dead, r Replay) error
 	return flush()
 }
 
-// settle offers dead letters, and notes then that they were.
+// settle offers dead letters, and notes then that they were. It offers none that can't be noted.
 func (x *replayer) settle(ctx context.Context, store *buffer.Dead, group []buffer.DeadLetter) error {
 	if len(group) == 0 {
 		return nil
 	}
-	if err := x.room(ctx); err != nil {
-		return err
+	n, full := store.Settleable(group)
+	for group = group[:n]; len(group) > 0; group = group[n:] {
+		size := len(group[0].Chunk.Data)
+		for n = 1; n < len(group) && int64(size+len(group[n].Chunk.Data)) <= x.most(); n++ {
+			size += len(group[n].Chunk.Data)
+		}
+		if err := x.settleAtOnce(ctx, store, group[:n], size); err != nil {
+			return err
+		}
 	}
+	return full
+}
+
+func (x *replayer) settleAtOnce(ctx context.Context, store *buffer.Dead, group []buffer.DeadLetter, size int) error {
 	chunks := make([]record.Chunk, len(group))
 	for i := range group {
 		chunks[i] = group[i].Chunk
+	}
+	if err := x.room(ctx, size); err != nil {
+		return err
 	}
 	if err := x.offer(ctx, chunks); err != nil {
 		return err
@@ -268,7 +290,7 @@ func (x *replayer) repaired(ctx context.Context, store *buffer.Dead, lines io.Re
 			continue
 		}
 		group, size = append(group, buffer.DeadLetter{First: *l.ID, Chunk: c}), size+len(c.Data)
-		if size < replayGroup && len(group) < 1024 {
+		if size < x.group() && len(group) < 1024 {
 			continue
 		}
 		if err := x.settle(ctx, store, group); err != nil {
@@ -294,14 +316,30 @@ func (x *replayer) offer(ctx context.Context, chunks []record.Chunk) error {
 	return nil
 }
 
-// room waits until the destination's buffer is at most half full: what is replayed must not push out what is new.
-func (x *replayer) room(ctx context.Context) error {
-	const why = "its buffer is half full"
+// group bounds what is offered in one append, in bytes.
+func (x *replayer) group() int { return int(min(replayGroup, x.to.Stats().Buffer.MaxBytes/8)) }
+
+// most is the most that room is made for, in bytes.
+func (x *replayer) most() int64 { return x.to.Stats().Buffer.MaxBytes / 2 }
+
+// room waits until the destination's buffer is at most half full, and has a disk if it is on disk: what is replayed must
+// not push out what is new, nor leave the disk for memory. It fails when the buffer can never take so many bytes.
+func (x *replayer) room(ctx context.Context, size int) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		s := x.to.Stats().Buffer
-		if s.Bytes <= s.MaxBytes/2 && !s.Full {
+		why := ""
+		switch {
+		case x.to.removed.Load():
+			return fmt.Errorf("offer events to %q: a reload has removed it", x.to.Name())
+		case int64(size) > x.most():
+			return fmt.Errorf("offer events to %q: %d KiB at once are more than half of its buffer: raise buffer.max_bytes", x.to.Name(), size>>10)
+		case s.Volatile && x.to.cfg.Buffer.Type == "disk":
+			why = "its disk can't be used"
+		case s.Full || s.Bytes > s.MaxBytes/2 || s.Bytes+int64(size) > s.MaxBytes/8*5: // a part of it may be files in use
+			why = "its buffer is half full"
+		default:
 			return ctx.Err()
 		}
 		if x.a.phase.get() != running {

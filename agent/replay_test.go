@@ -34,7 +34,7 @@ func event(t *testing.T, tag, text string) record.Chunk {
 // give hands events to the router as an input would.
 func (r *underTest) give(t *testing.T, chunks ...record.Chunk) {
 	t.Helper()
-	if err := r.accept("docker")(t.Context(), chunks); err != nil {
+	if err := r.accept(r.now.Load().input("docker"))(t.Context(), chunks); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -20,13 +20,14 @@ type setup struct {
 	ins     []*input
 	dests   []*target
 	router  *router.Router
-	intakes map[string]*router.Intake
-	users   atomic.Int64 // calls of Accept under way
+	intakes map[string]*router.Intake // by id
+	users   atomic.Int64              // calls of Accept under way
 }
 
 // An input is a configured input.
 type input struct {
 	name  string
+	id    string // its name, and another one for each input that a reload adds: what it counts is its own
 	kind  string
 	in    serving
 	ended atomic.Bool // Run has returned
@@ -52,6 +53,10 @@ type standing struct {
 	unstored atomic.Uint64
 	replayed atomic.Uint64
 }
+
+// Blocks reports whether Append may wait for room, by the configuration of this setup: the router is made before the
+// destination is changed.
+func (t *target) Blocks() bool { return t.cfg.Buffer.OnFull == "block" }
 
 // Append stores chunks, and shows some of them to who taps. A destination that was just removed takes what is still on
 // its way to it, and drops it.
@@ -79,17 +84,17 @@ func (s *setup) connect() error {
 	}
 	s.router, s.intakes = r, make(map[string]*router.Intake, len(s.ins))
 	for _, in := range s.ins {
-		s.intakes[in.name] = r.Intake(in.name)
+		s.intakes[in.id] = r.Intake(in.id)
 	}
 	return nil
 }
 
 // intake returns the way of an input into the router, also of one that the setup doesn't name any more.
-func (s *setup) intake(name string) *router.Intake {
-	if in := s.intakes[name]; in != nil {
+func (s *setup) intake(id string) *router.Intake {
+	if in := s.intakes[id]; in != nil {
 		return in
 	}
-	return s.router.Intake(name)
+	return s.router.Intake(id)
 }
 
 func (s *setup) target(name string) *target {
@@ -125,11 +130,11 @@ func (a *Agent) enter() *setup {
 func (s *setup) leave() { s.users.Add(-1) }
 
 // accept is what an input calls: each call goes wholly through one setup.
-func (a *Agent) accept(name string) inputs.Accept {
+func (a *Agent) accept(in *input) inputs.Accept {
 	return func(ctx context.Context, chunks []record.Chunk) error {
 		s := a.enter()
 		defer s.leave()
-		a.taps.see(tapInput, name, chunks)
-		return s.intake(name).Accept(ctx, chunks)
+		a.taps.see(tapInput, in.name, chunks)
+		return s.intake(in.id).Accept(ctx, chunks)
 	}
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/firebreak/firebreak/inputs"
@@ -14,7 +15,7 @@ const removedName = "removed"
 // A tally keeps what the routers of earlier setups have counted, so that counters go on over reloads.
 type tally struct {
 	mu       sync.Mutex
-	ins      map[string]router.IntakeStats
+	ins      map[string]router.IntakeStats // by the inputs' ids
 	routes   router.Stats
 	retiring []*setup // replaced, and perhaps still in use
 }
@@ -31,26 +32,27 @@ func (t *tally) swap(old *setup, put func()) {
 	put()
 }
 
-// fold adds what a retired setup has counted. What is not in the present configuration goes under one name: the number
+// fold adds what a retired setup has counted; now gives the present one. What is not in the present configuration goes under one name: the number
 // of names stays bounded.
-func (t *tally) fold(s, present *setup) {
-	routes, processors := namesOf(present)
+func (t *tally) fold(s *setup, now func() *setup) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	present := now() // which swap doesn't change meanwhile
+	routes, processors := namesOf(present)
 	for i, r := range t.retiring {
 		if r == s {
 			t.retiring = append(t.retiring[:i], t.retiring[i+1:]...)
 			break
 		}
 	}
-	for _, name := range s.router.Intakes() {
-		sum := t.ins[name]
-		addIntake(&sum, s.router.Intake(name).Stats())
-		t.ins[name] = sum
+	for _, id := range s.router.Intakes() {
+		sum := t.ins[id]
+		addIntake(&sum, s.router.Intake(id).Stats())
+		t.ins[id] = sum
 	}
-	for name, sum := range t.ins {
-		if present.input(name) == nil {
-			delete(t.ins, name)
+	for id, sum := range t.ins {
+		if !slices.ContainsFunc(present.ins, func(in *input) bool { return in.id == id }) {
+			delete(t.ins, id)
 			continue
 		}
 		for _, m := range []map[string]uint64{sum.Dropped, sum.Truncated, sum.Rejected, sum.Redacted} {
@@ -114,16 +116,16 @@ func addIntake(to *router.IntakeStats, from router.IntakeStats) {
 }
 
 // intake returns what was counted for an input by the present router and all earlier ones.
-func (a *Agent) intake(name string) router.IntakeStats {
+func (a *Agent) intake(id string) router.IntakeStats {
 	t := a.tally
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var sum router.IntakeStats
-	addIntake(&sum, t.ins[name])
+	addIntake(&sum, t.ins[id])
 	for _, s := range t.retiring {
-		addIntake(&sum, s.intake(name).Stats())
+		addIntake(&sum, s.intake(id).Stats())
 	}
-	addIntake(&sum, a.now.Load().intake(name).Stats())
+	addIntake(&sum, a.now.Load().intake(id).Stats())
 	return sum
 }
 
@@ -149,7 +151,7 @@ func (a *Agent) routed() router.Stats {
 // read again while a batch is just between the two.
 func (a *Agent) inputStats(in *input) (inputs.Stats, router.IntakeStats) {
 	for try := 0; ; try++ {
-		st, rt := in.in.Stats(), a.intake(in.name)
+		st, rt := in.in.Stats(), a.intake(in.id)
 		if try == 100 || st.Received == rt.Routed+sum(rt.Dropped)+sum(rt.Discarded)+sum(st.Invalid) {
 			return st, rt
 		}

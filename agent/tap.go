@@ -15,7 +15,8 @@ import (
 // Bounds of what somebody who looks may cost.
 const (
 	maxTaps    = 8
-	maxTapRate = 1000      // events per second
+	maxTapRate = 1000 // events per second
+	minTapRate = 1.0 / 3600
 	tapQueue   = 256       // events that wait to be written
 	maxTapped  = 256 << 10 // bytes of an event that is shown
 )
@@ -126,7 +127,7 @@ func (t *taps) open(q TapQuery) (*tap, error) {
 	if q.Rate <= 0 {
 		q.Rate = 10
 	}
-	tp := &tap{q: q, every: time.Duration(float64(time.Second) / min(q.Rate, maxTapRate)), out: make(chan EventLine, tapQueue)}
+	tp := &tap{q: q, every: time.Duration(float64(time.Second) / min(max(q.Rate, minTapRate), maxTapRate)), out: make(chan EventLine, tapQueue)}
 	return tp, t.add(tp)
 }
 

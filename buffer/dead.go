@@ -16,7 +16,7 @@ import (
 // 2 s for the disk.
 type Dead struct {
 	dir string
-	max int64
+	max atomic.Int64
 	fs  FS
 	log *zap.Logger
 
@@ -70,8 +70,13 @@ func NewDead(dir string, maxBytes int64, fsys FS, log *zap.Logger) *Dead {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	return &Dead{dir: dir, max: maxBytes, fs: fsys, log: log, busy: make(chan struct{}, 1)}
+	d := &Dead{dir: dir, fs: fsys, log: log, busy: make(chan struct{}, 1)}
+	d.Bound(maxBytes)
+	return d
 }
+
+// Bound changes the bound. One that is lower than what is kept takes effect with the next dead letter.
+func (d *Dead) Bound(maxBytes int64) { d.max.Store(maxBytes) }
 
 // within runs f, which owns the files, in a goroutine of its own: a disk that hangs takes nobody along.
 func (d *Dead) within(f func() error) error {
@@ -112,8 +117,8 @@ func (d *Dead) within(f func() error) error {
 // chunk is on disk.
 func (d *Dead) Append(c record.Chunk, reason, detail string) error {
 	dr, _ := newDraft(&c, reason+"\x00"+detail, nil)
-	if dr.size() > maxFrame || int64(dr.size())+segHeadSize > d.max {
-		return fmt.Errorf("keep dead letter: %d bytes are more than the bound of %d", dr.size(), d.max)
+	if bound := d.max.Load(); dr.size() > maxFrame || int64(dr.size())+segHeadSize > bound {
+		return fmt.Errorf("keep dead letter: %d bytes are more than the bound of %d", dr.size(), bound)
 	}
 	frame := dr.appendTo(make([]byte, 0, dr.size()), 0, 0, 0)
 	if err := d.within(func() error { return d.write(frame, &c, reason) }); err != nil {
@@ -126,14 +131,14 @@ func (d *Dead) write(frame []byte, c *record.Chunk, reason string) error {
 	if err := d.open(); err != nil {
 		return err
 	}
-	n := int64(len(frame))
+	n, bound := int64(len(frame)), d.max.Load()
 	sealHead(frame, d.next, seed(d.id))
-	for d.bytes+segHeadSize+n > d.max && len(d.segs) > 0 {
+	for d.bytes+segHeadSize+n > bound && len(d.segs) > 0 {
 		if err := d.discard(); err != nil {
 			return err
 		}
 	}
-	if d.cur == nil || d.cur.size+n > min(maxSegment, d.max/8) && d.cur.size > segHeadSize {
+	if d.cur == nil || d.cur.size+n > min(maxSegment, bound/8) && d.cur.size > segHeadSize {
 		if err := d.roll(); err != nil {
 			return err
 		}

@@ -33,6 +33,8 @@ const deadRemoved = "removed" // what the position counts them under
 
 var errStop = errors.New("stop")
 
+var errApart = fmt.Errorf("more than %d ranges are settled apart from the oldest: replay in order, from the oldest on", maxAcked)
+
 // Read calls f with each dead letter that is not settled, the oldest first. Damaged ones are skipped. Meanwhile others may
 // append and settle, and so may f. An error of f ends it and is returned.
 func (d *Dead) Read(f func(DeadLetter) error) error {
@@ -112,7 +114,7 @@ func (d *Dead) settle(s span, fate DeadFate) error {
 	}
 	p.mark(s)
 	if len(p.acked) > maxAcked {
-		return fmt.Errorf("more than %d ranges are settled apart from the oldest: replay in order, from the oldest on", maxAcked)
+		return errApart
 	}
 	var changed []*deadSegment // what will be left of them
 	at, done := d.place, uint64(0)
@@ -208,4 +210,30 @@ func (d *Dead) take(left *deadSegment, s span, p *position, at *place) (done uin
 		err = nil
 	}
 	return done, err
+}
+
+// Settleable returns how many dead letters, from the first on, Settle takes in this order at present. Its error says why
+// it doesn't take all.
+func (d *Dead) Settleable(list []DeadLetter) (n int, err error) {
+	e := d.within(func() error {
+		if err := d.open(); err != nil {
+			return err
+		}
+		p := position{low: d.pos.low, acked: slices.Clone(d.pos.acked)}
+		if len(d.segs) > 0 {
+			p.mark(span{p.low, max(p.low, d.segs[0].first)})
+		}
+		for ; n < len(list); n++ {
+			p.mark(span{list[n].First, list[n].First + uint64(list[n].Chunk.Events)})
+			if len(p.acked) > maxAcked {
+				err = errApart
+				return nil
+			}
+		}
+		return nil
+	})
+	if e != nil {
+		return 0, fmt.Errorf("settle dead letters: %w", e)
+	}
+	return n, err
 }
