@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/firebreak/firebreak/internal/table"
 )
 
 var resultSpans = []column{{"", 41, true}, {"before outage", 16, false}, {"in the outage", 16, false}}
@@ -18,8 +20,8 @@ func (s *Summary) report(st style, width int) string {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
 	p("\nWhat the aggregators received, by the numbers in the lines:\n\n  %s\n  %s\n", st.head(resultSpans, width-2), st.head(resultColumns, width-2))
 	for _, a := range s.Aggregators {
-		p("  %s\n", st.row(resultColumns, width-2, cell{a.Kind, plainText}, cell{number(a.Received), plainText}, bad(a.Lost), cell{number(a.Duplicates), plainText}, bad(a.OutOfOrder),
-			cell{rate(a.RateBefore), plainText}, pause(a.PauseBefore), cell{rate(a.RateOutage), plainText}, pause(a.PauseOutage)))
+		p("  %s\n", st.row(resultColumns, width-2, cell{a.Kind, table.Plain}, cell{table.Number(a.Received), table.Plain}, bad(a.Lost), cell{table.Number(a.Duplicates), table.Plain}, bad(a.OutOfOrder),
+			cell{rate(a.RateBefore), table.Plain}, pause(a.PauseBefore), cell{rate(a.RateOutage), table.Plain}, pause(a.PauseOutage)))
 	}
 	p("\n")
 	item := func(text string) {
@@ -33,9 +35,9 @@ func (s *Summary) report(st style, width int) string {
 	item(s.ledger())
 	p("\n")
 	if s.Held {
-		p("%s\n", st.paint(green, "The promise held: one aggregator died, and nothing else noticed."))
+		p("%s\n", st.Paint(table.Green, "The promise held: one aggregator died, and nothing else noticed."))
 	} else {
-		p("%s\n", st.paint(red, "The promise did not hold:"))
+		p("%s\n", st.Paint(table.Red, "The promise did not hold:"))
 		for _, problem := range s.Problems {
 			item(problem)
 		}
@@ -86,7 +88,7 @@ func (s *Summary) containers() string {
 			late = append(late, fmt.Sprintf("%s, started in the outage, was connected after %s.", c.Name, short(seconds(c.Connect))))
 		}
 	}
-	text := fmt.Sprintf("containers: %s lines sent, %s sends failed, the longest took %s.", number(sent), number(failures), short(seconds(slowest)))
+	text := fmt.Sprintf("containers: %s lines sent, %s sends failed, the longest took %s.", table.Number(sent), table.Number(failures), short(seconds(slowest)))
 	return strings.Join(slices.Insert(late, 0, text), " ")
 }
 
@@ -101,9 +103,9 @@ func (s *Summary) victim() string {
 		}
 		order := "in order"
 		if a.OutOfOrder > 0 {
-			order = number(a.OutOfOrder) + " out of order"
+			order = table.Number(a.OutOfOrder) + " out of order"
 		}
-		return fmt.Sprintf("%s: %s lines waited on disk and arrived late, %s lost, %s, %s twice. %s.", a.Kind, number(a.Late), number(a.LateLost), order, number(a.Duplicates), end)
+		return fmt.Sprintf("%s: %s lines waited on disk and arrived late, %s lost, %s, %s twice. %s.", a.Kind, table.Number(a.Late), table.Number(a.LateLost), order, table.Number(a.Duplicates), end)
 	}
 	return ""
 }
@@ -118,21 +120,21 @@ func (s *Summary) ledger() string {
 		t.Moved += a.Moved
 		t.Buffered += a.Buffered
 	}
-	text := fmt.Sprintf("the router's ledger: offered %s = delivered %s + dead letters %s + shed %s + buffered %s", number(t.Offered), number(t.Delivered),
-		number(t.DeadLettered), number(t.Shed), number(t.Buffered))
+	text := fmt.Sprintf("the router's ledger: offered %s = delivered %s + dead letters %s + shed %s + buffered %s", table.Number(t.Offered), table.Number(t.Delivered),
+		table.Number(t.DeadLettered), table.Number(t.Shed), table.Number(t.Buffered))
 	if t.Moved > 0 {
-		text += " + moved " + number(t.Moved)
+		text += " + moved " + table.Number(t.Moved)
 	}
 	return text + "."
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-func rate(perSecond float64) string { return number(uint64(perSecond + 0.5)) }
+func rate(perSecond float64) string { return table.Number(uint64(perSecond + 0.5)) }
 
 func pause(s float64) cell {
 	if s == 0 {
-		return cell{"-", plainText}
+		return cell{"-", table.Plain}
 	}
-	return cell{short(seconds(s)), plainText}
+	return cell{short(seconds(s)), table.Plain}
 }

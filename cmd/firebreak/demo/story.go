@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/firebreak/firebreak/agent"
+	"github.com/firebreak/firebreak/internal/table"
 )
 
 // A pacing says when what happens, since the start of the containers.
@@ -160,7 +161,7 @@ func (s *story) tellWarnings() error {
 		if s.told == maxTold {
 			text += " (what else it says is in its log; see --keep)"
 		}
-		if err := s.say(dim, "%s", text); err != nil {
+		if err := s.say(table.Dim, "%s", text); err != nil {
 			return err
 		}
 	}
@@ -168,7 +169,7 @@ func (s *story) tellWarnings() error {
 }
 
 func (s *story) begin(context.Context) error {
-	err := s.say(plainText, "The router listens on %s. Behind it: three aggregators, one for each kind of line, each with its own buffer on disk.", s.listening())
+	err := s.say(table.Plain, "The router listens on %s. Behind it: three aggregators, one for each kind of line, each with its own buffer on disk.", s.listening())
 	if err != nil {
 		return err
 	}
@@ -182,7 +183,7 @@ func (s *story) begin(context.Context) error {
 		}
 		rate += c.rate
 	}
-	return s.say(plainText, "Three containers log %s lines/s to it, each line one send, as Docker's fluentd log driver does.", number(uint64(rate)))
+	return s.say(table.Plain, "Three containers log %s lines/s to it, each line one send, as Docker's fluentd log driver does.", table.Number(uint64(rate)))
 }
 
 func (s *story) listening() string {
@@ -222,7 +223,7 @@ func (s *story) killOne(context.Context) error {
 	s.atKill = s.mark()
 	s.enter(outage)
 	a.kill()
-	return s.say(red, "Aggregator %q is killed: its connections break, and its port refuses new ones.", a.kind)
+	return s.say(table.Red, "Aggregator %q is killed: its connections break, and its port refuses new ones.", a.kind)
 }
 
 // joinLate starts a container while the aggregator is dead: what the origin of it all was about.
@@ -237,13 +238,13 @@ func (s *story) joinLate(context.Context) error {
 		if !c.late {
 			continue
 		}
-		if err := s.say(yellow, "A new container, %q, wants to start. If it logged straight to the dead aggregator, Docker would refuse: failed to initialize logging driver: %v", c.name, direct); err != nil {
+		if err := s.say(table.Yellow, "A new container, %q, wants to start. If it logged straight to the dead aggregator, Docker would refuse: failed to initialize logging driver: %v", c.name, direct); err != nil {
 			return err
 		}
 		if err := s.start(c); err != nil {
 			return err
 		}
-		if err := s.say(green, "It logs to the router instead: connected after %s, and it starts.", short(c.connect)); err != nil {
+		if err := s.say(table.Green, "It logs to the router instead: connected after %s, and it starts.", short(c.connect)); err != nil {
 			return err
 		}
 	}
@@ -259,7 +260,7 @@ func (s *story) restart(ctx context.Context) error {
 	}
 	s.backAt = time.Now()
 	s.enter(after)
-	return s.say(green, "Aggregator %q is back. %s lines wait for it; the router finds out at its next attempt.", a.kind, number(waiting))
+	return s.say(table.Green, "Aggregator %q is back. %s lines wait for it; the router finds out at its next attempt.", a.kind, table.Number(waiting))
 }
 
 // tellCaughtUp says once that nothing waits any more.
@@ -273,14 +274,14 @@ func (s *story) tellCaughtUp() error {
 		return nil
 	}
 	s.sum.CaughtUpAt = inSeconds(s.since(c.lateDone))
-	return s.say(green, "Aggregator %q has caught up: %s late lines had arrived %s after its return.", a.kind, number(c.late), short(c.lateDone.Sub(s.backAt)))
+	return s.say(table.Green, "Aggregator %q has caught up: %s late lines had arrived %s after its return.", a.kind, table.Number(c.late), short(c.lateDone.Sub(s.backAt)))
 }
 
 // end stops the containers and waits until all that they sent has arrived.
 func (s *story) end(ctx context.Context) error {
 	s.stopAll()
 	s.logging.Wait()
-	if err := s.say(plainText, "The containers stop. What they sent is on its way to the aggregators."); err != nil {
+	if err := s.say(table.Plain, "The containers stop. What they sent is on its way to the aggregators."); err != nil {
 		return err
 	}
 	limit := time.Now().Add(s.pace.catchUp)

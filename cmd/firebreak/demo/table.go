@@ -5,27 +5,12 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/firebreak/firebreak/internal/table"
 )
 
-// Colours, as parameters of the SGR escape (ECMA-48).
-const (
-	plainText = ""
-	bold      = "1"
-	dim       = "2"
-	red       = "31"
-	green     = "32"
-	yellow    = "33"
-)
-
-// A style colours text, or doesn't.
-type style struct{ colour bool }
-
-func (s style) paint(colour, text string) string {
-	if !s.colour || colour == plainText {
-		return text
-	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
-}
+// A style writes the tables of the demo, with or without colours.
+type style struct{ table.Style }
 
 // A cell is a text with its colour; in a row it is filled up to the column's width.
 type cell struct{ text, colour string }
@@ -41,7 +26,7 @@ type column struct {
 func (s style) head(cols []column, width int) string {
 	cells := make([]cell, len(cols))
 	for i, c := range cols {
-		cells[i] = cell{c.title, bold}
+		cells[i] = cell{c.title, table.Bold}
 	}
 	return s.row(cols, width, cells...)
 }
@@ -64,7 +49,7 @@ func (s style) row(cols []column, width int, cells ...cell) string {
 		if used+n > width {
 			break // whole cells only: a number that is cut is a wrong number
 		}
-		b.WriteString(text + s.paint(c.colour, c.text))
+		b.WriteString(text + s.Paint(c.colour, c.text))
 		used += n
 		if cols[i].left && i < len(cells)-1 && used+len(pad) <= width {
 			b.WriteString(pad)
@@ -84,35 +69,35 @@ var (
 func (s style) table(st state, width int) []string {
 	lines := []string{s.head(containerColumns, width)}
 	for _, c := range st.Containers {
-		lines = append(lines, s.row(containerColumns, width, cell{c.Name, plainText}, cell{number(c.Sent), plainText}, cell{rate(c.Rate), plainText},
-			bad(c.Failed), cell{short(c.Slowest), plainText}))
+		lines = append(lines, s.row(containerColumns, width, cell{c.Name, table.Plain}, cell{table.Number(c.Sent), table.Plain}, cell{rate(c.Rate), table.Plain},
+			bad(c.Failed), cell{short(c.Slowest), table.Plain}))
 	}
 	lines = append(lines, "", s.head(destinationColumns, width))
 	for _, d := range st.Destinations {
-		name, waiting := cell{d.Name, plainText}, cell{number(d.Backlog), plainText}
+		name, waiting := cell{d.Name, table.Plain}, cell{table.Number(d.Backlog), table.Plain}
 		if d.Dead {
-			name = cell{d.Name + " (dead)", red}
+			name = cell{d.Name + " (dead)", table.Red}
 		}
 		if d.Breaker != "closed" {
-			waiting.colour = yellow
+			waiting.colour = table.Yellow
 		}
 		oldest := "-"
 		if d.Oldest >= time.Second {
 			oldest = fmt.Sprintf("%.1f s", d.Oldest.Seconds())
 		}
-		lines = append(lines, s.row(destinationColumns, width, name, cell{rate(d.In), plainText}, cell{rate(d.Out), plainText},
-			waiting, cell{size(d.Bytes), plainText}, breaker(d.Breaker), cell{oldest, plainText}, bad(d.Lost)))
+		lines = append(lines, s.row(destinationColumns, width, name, cell{rate(d.In), table.Plain}, cell{rate(d.Out), table.Plain},
+			waiting, cell{size(d.Bytes), table.Plain}, breaker(d.Breaker), cell{oldest, table.Plain}, bad(d.Lost)))
 	}
 	return lines
 }
 
 func breaker(state string) cell {
-	colour := yellow
+	colour := table.Yellow
 	switch state {
 	case "closed":
-		colour = green
+		colour = table.Green
 	case "open":
-		colour = red
+		colour = table.Red
 	}
 	return cell{state, colour}
 }
@@ -120,18 +105,9 @@ func breaker(state string) cell {
 // bad is a number that should be 0.
 func bad(n uint64) cell {
 	if n > 0 {
-		return cell{number(n), red}
+		return cell{table.Number(n), table.Red}
 	}
-	return cell{"0", plainText}
-}
-
-// number writes n with commas.
-func number(n uint64) string {
-	s := fmt.Sprint(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return cell{"0", table.Plain}
 }
 
 // short writes a duration with two or three digits.

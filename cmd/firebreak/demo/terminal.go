@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/firebreak/firebreak/internal/table"
 )
 
 // minHeight is the least number of lines of a terminal that the table is refreshed in place on.
@@ -24,32 +23,15 @@ type terminalView struct {
 	last  state
 }
 
-// terminalSize returns the size of the terminal that w is, or zeros when it is none. One that doesn't know its size
-// counts as 80 by 24.
-func terminalSize(w io.Writer) (width, height int) {
-	f, ok := w.(*os.File)
-	if !ok {
-		return 0, 0
-	}
-	ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	switch {
-	case err != nil:
-		return 0, 0
-	case ws.Col == 0 || ws.Row == 0:
-		return textWidth, 24
-	}
-	return int(ws.Col), int(ws.Row)
-}
-
 // newView chooses by what out is, and by the environment.
 func newView(out io.Writer, noColour bool, env func(string) string, every time.Duration) view {
-	width, height := terminalSize(out)
+	width, height := table.TerminalSize(out)
 	if width < 40 || height < minHeight || env("TERM") == "dumb" {
 		return &plainView{out: out, every: every, next: every}
 	}
 	return &terminalView{
-		out: out, style: style{colour: !noColour && env("NO_COLOR") == ""},
-		size: func() (int, int) { return terminalSize(out) },
+		out: out, style: style{table.Style{Colour: !noColour && env("NO_COLOR") == ""}},
+		size: func() (int, int) { return table.TerminalSize(out) },
 	}
 }
 
@@ -63,7 +45,7 @@ func (v *terminalView) width() int {
 func (v *terminalView) say(at time.Duration, text, colour string) error {
 	lines := narration(at, text, min(v.width(), 100))
 	for i := range lines {
-		lines[i] = v.style.paint(colour, lines[i])
+		lines[i] = v.style.Paint(colour, lines[i])
 	}
 	return v.write(lines, v.table())
 }
@@ -90,7 +72,7 @@ func (v *terminalView) table() []string {
 		return nil
 	}
 	foot := fmt.Sprintf("%.1f s of about %.0f s. Ctrl-C ends it.", v.last.At.Seconds(), v.last.End.Seconds())
-	return v.fit(append(lines, "", v.style.paint(dim, clip(foot, v.width()))))
+	return v.fit(append(lines, "", v.style.Paint(table.Dim, clip(foot, v.width()))))
 }
 
 func (v *terminalView) lines() []string {

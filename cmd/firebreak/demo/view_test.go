@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/firebreak/firebreak/internal/table"
 )
 
 var update = flag.Bool("update", false, "write the texts in testdata anew")
@@ -71,7 +73,7 @@ func TestTableFits(t *testing.T) {
 // Colours change nothing but the colour.
 func TestColours(t *testing.T) {
 	without := strings.Join(style{}.table(someState(), 80), "\n")
-	with := strings.Join(style{colour: true}.table(someState(), 80), "\n")
+	with := strings.Join(style{table.Style{Colour: true}}.table(someState(), 80), "\n")
 	if !strings.Contains(with, "\x1b[31merror (dead)\x1b[0m") {
 		t.Errorf("%q", with)
 	}
@@ -185,7 +187,7 @@ func TestTerminalRefreshesInPlace(t *testing.T) {
 	height := 30
 	v := &terminalView{out: s, size: func() (int, int) { return 80, height }}
 	tell := func(n int) {
-		if err := v.say(time.Duration(n)*time.Second, fmt.Sprintf("sentence %d %s", n, strings.Repeat("long ", 20)), red); err != nil {
+		if err := v.say(time.Duration(n)*time.Second, fmt.Sprintf("sentence %d %s", n, strings.Repeat("long ", 20)), table.Red); err != nil {
 			t.Fatal(err)
 		}
 	}
