@@ -11,9 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 )
 
 // ControlSocket is the file in data_dir on which a running router takes commands: HTTP over a unix socket that only
@@ -75,14 +77,17 @@ func (a *Agent) listenControl() (net.Listener, error) {
 	if err := os.Remove(filepath.Join(a.dataDir, ControlSocket)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: socketIn(dir), Net: "unix"})
+	// The file gets the permissions of the socket (unix(7)), so there is no moment at which others can connect.
+	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var failed error
+		err := c.Control(func(fd uintptr) { failed = unix.Fchmod(int(fd), 0o600) })
+		return errors.Join(err, failed)
+	}}
+	ln, err := private.Listen(context.Background(), "unix", socketIn(dir))
 	if err != nil {
 		return nil, err
 	}
-	ln.SetUnlinkOnClose(false)
-	if err := os.Chmod(filepath.Join(a.dataDir, ControlSocket), 0o600); err != nil {
-		return nil, errors.Join(err, ln.Close())
-	}
+	ln.(*net.UnixListener).SetUnlinkOnClose(false)
 	return &bounded{Listener: ln, places: make(chan struct{}, controlConnections)}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/firebreak/firebreak/internal/jsonmp"
@@ -59,7 +60,7 @@ func LineOf(e record.Event, raw bool) EventLine {
 // Chunk returns the event as a chunk of one.
 func (l *EventLine) Chunk() (record.Chunk, error) {
 	c := record.Chunk{Tag: l.Tag, Route: l.Route, Arrived: time.Now(), Events: 1}
-	if l.Arrived != nil {
+	if at := l.Arrived; at != nil && at.Unix() > 0 && at.Unix() <= math.MaxUint32 {
 		c.Arrived = *l.Arrived
 	}
 	var attrs []record.Attr
@@ -99,6 +100,9 @@ func (l *EventLine) exact(c record.Chunk) (record.Chunk, error) {
 	it := record.Iterate(&c)
 	if !it.Next() || len(it.Event().Raw) != len(data) {
 		return c, errors.New("data is not one event")
+	}
+	if _, _, err := mp.MapHeader(it.Event().Record); err != nil {
+		return c, errors.New("data is an event whose record is not a map")
 	}
 	at := it.Event().Time()
 	c.Oldest, c.Newest = at, at

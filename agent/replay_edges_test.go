@@ -211,3 +211,21 @@ func TestTapWithATinyRate(t *testing.T) {
 		ts.close(tp)
 	}
 }
+
+// An exact event is taken only in the form that everything behind relies on, and an arrival only from our times.
+func TestRepairedEventsAreChecked(t *testing.T) {
+	t.Parallel()
+	for _, data := range []string{"ks4AAAABwA==", "ks4AAAABkQE="} { // [1, nil] and [1, [1]]
+		l := EventLine{Tag: "a", Data: data}
+		if _, err := l.Chunk(); err == nil || !strings.Contains(err.Error(), "not a map") {
+			t.Errorf("%s: %v", data, err)
+		}
+	}
+	for _, year := range []int{1, 1969, 9999} {
+		at := time.Date(year, 1, 2, 3, 4, 5, 6, time.UTC)
+		l := EventLine{Tag: "a", Arrived: &at, Time: at, Record: []byte(`{}`)}
+		if c, err := l.Chunk(); err != nil || time.Since(c.Arrived) > time.Minute {
+			t.Errorf("%d: arrived %v, %v", year, c.Arrived, err)
+		}
+	}
+}
