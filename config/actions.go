@@ -27,7 +27,8 @@ const (
 //
 //	credit_card   13 to 19 digits, in groups of at least three (the last may be shorter) with single spaces or dashes
 //	              between or in one, that begin as the numbers of a card network do, have a length that it uses, and
-//	              pass the Luhn check. Letters, digits and decimal points right beside them make it another number.
+//	              pass the Luhn check. Letters, digits and decimal points right beside them make it another number, unless
+//	              they are the end of an escape: \u0022, \x22, %22.
 //	              Whole numbers of the record count too and become text; in a line of JSON the text gets its quotes.
 //	email         addresses in ASCII, with @ or %40
 //	aws_key       ids of access keys (AKIA, ASIA, ABIA, ACCA and 16 more letters and digits), and 40 characters of base64

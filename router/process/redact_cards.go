@@ -40,6 +40,7 @@ func inCard(text []byte, i int) bool {
 
 // cardsOf finds card numbers in a run of groups of digits, the first of those that overlap and of these the longest.
 func cardsOf(dst []span, text []byte, start, end int) []span {
+	start = behindEscape(text, start)
 	for i := start; i < end; {
 		if n := cardAt(text, i, end); n > 0 && !(i == start && partOfMore(text, i)) {
 			dst = append(dst, span{i, i + n})
@@ -149,10 +150,36 @@ func isCardNumber(v []byte) bool {
 
 func isDigit(c byte) bool { return c-'0' < 10 }
 
+func isHex(c byte) bool { return isDigit(c) || c|0x20-'a' < 6 }
+
 func isAlnum(c byte) bool { return isDigit(c) || c|0x20-'a' < 26 }
 
-// glued reports whether a letter or digit stands before an offset, and isn't the escape of a line break or the like.
+// glued reports whether a letter or digit stands before an offset, and isn't the end of an escape.
 func glued(text []byte, i int) bool {
 	c := before(text, i)
-	return isAlnum(c) && (isDigit(c) || before(text, i-1) != '\\')
+	return isAlnum(c) && (isDigit(c) || before(text, i-1) != '\\') && hexEscape(text, i) == 0
+}
+
+// hexEscape returns the number of hexadecimal digits in the escape that ends before an offset: \u0022 as in JSON, \x22 as
+// in the logs of nginx, or %22 as in URLs; 0: there is none.
+func hexEscape(text []byte, end int) int {
+	n := 0
+	for n < 4 && n < end && isHex(text[end-1-n]) {
+		n++
+		switch c := before(text, end-n); {
+		case n == 2 && (c == '%' || c == 'x' && before(text, end-n-1) == '\\'), n == 4 && c == 'u' && before(text, end-n-1) == '\\':
+			return n
+		}
+	}
+	return 0
+}
+
+// behindEscape returns the end of the escape whose digits an offset is in, or the offset.
+func behindEscape(text []byte, i int) int {
+	for end := i + 1; end <= min(i+4, len(text)); end++ {
+		if n := hexEscape(text, end); end-n <= i && n > 0 {
+			return end
+		}
+	}
+	return i
 }

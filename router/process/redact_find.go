@@ -66,13 +66,16 @@ func localStart(text []byte, low, mark int) int {
 	for start > max(low, mark-maxLocal) && isLocal(text[start-1]) {
 		start--
 	}
-	if start < mark && before(text, start) == '\\' {
-		if text[start] == 'u' {
-			return min(start+5, mark)
-		}
+	if start == mark || before(text, start) != '\\' {
+		return start
+	}
+	if end := behindEscape(text, min(start+1, mark)); end > start+1 {
+		return min(end, mark)
+	}
+	if bytes.IndexByte([]byte("abefnrtv"), text[start]) >= 0 {
 		return start + 1
 	}
-	return start
+	return start // as in CORP\user@…
 }
 
 func isLocal(c byte) bool {
@@ -230,6 +233,7 @@ func findIPv4(dst []span, text []byte) []span {
 		for start > max(0, i-3) && isDigit(text[start-1]) {
 			start--
 		}
+		start = behindEscape(text, start)
 		end, ok := addressEnd(text, start)
 		if ok && start < i && !glued(text, start) && before(text, start) != '.' && !moreBehind(text, end) {
 			dst = append(dst, span{start, end})
