@@ -34,6 +34,8 @@ func (l *loader) checkFallback(cfg *Config, root *node) {
 			l.problem(pos, fmt.Sprintf("%s: the buffer of %s blocks when it is full, so it can't take what moves", path, to.Name), fmt.Sprintf("choose another output, or another on_full for %s", to.Name))
 		case to.Buffer.Type == "memory":
 			l.warn(pos, fmt.Sprintf("%s: the buffer of %s is in memory: what moves there and waits is lost when the process ends", path, to.Name), "choose an output with a buffer on disk")
+		case out.Buffer.Type == "disk" && out.Buffer.Sync == "always" && to.Buffer.Sync != "always":
+			l.warn(pos, fmt.Sprintf("%s: sync is always in %s, and %s in %s: a power cut may take what has just moved there", path, out.Name, to.Buffer.Sync, to.Name), fmt.Sprintf("give %s buffer: { sync: always }, too", to.Name))
 		}
 	}
 	l.checkCircles(cfg, root)
