@@ -33,8 +33,8 @@ func (w *worker) attempt(pass pass) {
 	switch {
 	case r.failed != nil && (w.c.ctx.Err() == nil || r.served):
 		g.failure(pass, r.failed, r.served, r.used)
-	case r.cut != nil && !r.served:
-		g.cutOff(pass, r.cut)
+	case r.cut != nil && !r.served: // it kept room from being made, which a server that is well doesn't
+		g.failure(pass, r.cut, false, r.used)
 	case r.failed == nil && r.served:
 		g.success(pass)
 	default: // nothing to send, or cut short by the shutdown: says nothing about the other side

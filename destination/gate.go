@@ -138,18 +138,11 @@ func (g *gate) brokenSince() (time.Time, bool) {
 	return g.broken, g.state != closed
 }
 
-// cutOff ends an attempt that was cut off in favour of something else. That is no failure, but a probe isn't repeated
-// at once.
-func (g *gate) cutOff(p pass, e *outputs.Error) {
+// trusted reports whether the last attempt succeeded, or none was made yet.
+func (g *gate) trusted() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.end(p)
-	g.last = e
-	if p.probe {
-		g.become(open)
-		g.until = time.Now().Add(g.backoff())
-	}
-	g.wake()
+	return g.state == closed && g.failures == 0
 }
 
 // end takes a pass back; the caller holds mu. It reports whether the attempt began after the last failure.

@@ -18,16 +18,18 @@ const (
 	movePause = time.Second
 	// moveTimeout is the deadline of the fallback, which waits only for its own disk.
 	moveTimeout = 10 * time.Second
-	// cutAfter is how long a request may be under way while an append waits for room: less than the append waits, so
-	// that there is time to make room.
-	cutAfter = time.Second
-	// cutLate is the same while the fallback fails: then delivery is what makes room.
+	// cutAfter is how long a request may be under way while an append waits for room, if the one before it succeeded:
+	// senders wait meanwhile. After a failure there is nothing to wait for, and it is cut off at once.
+	cutAfter = 500 * time.Millisecond
+	// cutEarly is how long a request may be under way near the bound after a failure: so that no append has to wait.
+	cutEarly = time.Second
+	// cutLate is the same for others, and while the fallback fails: then delivery is what makes room.
 	cutLate = 15 * time.Second
-	// urgentStep is how often requests are looked at while an append waits.
-	urgentStep = 100 * time.Millisecond
+	// pressedStep is how often requests are looked at under pressure.
+	pressedStep = 50 * time.Millisecond
 )
 
-var errCut = errors.New("cut off after more than 1 s: the buffer is full, and its events have to move to the fallback")
+var errCut = errors.New("cut off: the buffer is full, and its events have to move to the fallback")
 
 // A mover decides when events go to the fallback instead of to the output. One serves all workers of a destination,
 // each of which moves what it holds: so the order of a tag is kept in both places.
@@ -45,9 +47,23 @@ type mover struct {
 
 // A flight is a request that may be cut off. It is reused by its worker.
 type flight struct {
-	since  time.Time
-	cancel context.CancelCauseFunc
-	cut    bool
+	since   time.Time
+	cancel  context.CancelCauseFunc
+	trusted bool // the request before it succeeded
+	cut     bool
+}
+
+// limit is how long it may last.
+func (f *flight) limit(urgent bool) time.Duration {
+	switch {
+	case urgent && !f.trusted:
+		return 0
+	case urgent:
+		return cutAfter
+	case !f.trusted:
+		return cutEarly
+	}
+	return cutLate
 }
 
 // A cue says whether events have to move now.
@@ -141,29 +157,23 @@ func (m *mover) watch(ctx context.Context) {
 		if m.to.Load() == nil {
 			continue
 		}
-		switch m.buf.Pressure() {
-		case buffer.Waiting:
-			m.press(true)
-			tick.Reset(urgentStep)
-		case buffer.High:
-			m.press(false)
+		if p := m.buf.Pressure(); p != buffer.Relaxed {
+			m.press(p == buffer.Waiting)
+			tick.Reset(pressedStep)
 		}
 	}
 }
 
-// press wakes who waits and, if an append waits for room, cuts off requests.
+// press wakes who waits, and cuts off requests that are in the way; urgent says that an append waits for room.
 func (m *mover) press(urgent bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.wake()
-	if !urgent {
-		return
-	}
-	limit := cutAfter
-	if m.trouble != "" {
-		limit = cutLate
-	}
 	for f := range m.flights {
+		limit := f.limit(urgent)
+		if m.trouble != "" {
+			limit = cutLate
+		}
 		if !f.cut && time.Since(f.since) >= limit {
 			f.cut = true
 			f.cancel(errCut)
@@ -171,14 +181,15 @@ func (m *mover) press(urgent bool) {
 	}
 }
 
-// depart makes a request known that may be cut off, if there is a fallback. Then land has to be called.
-func (m *mover) depart(ctx context.Context, f *flight) (context.Context, bool) {
+// depart makes a request known that may be cut off, if there is a fallback. Then land has to be called. trusted says that
+// the request before it succeeded.
+func (m *mover) depart(ctx context.Context, f *flight, trusted bool) (context.Context, bool) {
 	if m.to.Load() == nil {
 		return ctx, false
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	m.mu.Lock()
-	*f = flight{since: time.Now(), cancel: cancel}
+	*f = flight{since: time.Now(), cancel: cancel, trusted: trusted}
 	m.flights[f] = struct{}{}
 	m.mu.Unlock()
 	return ctx, true

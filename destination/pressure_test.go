@@ -143,7 +143,7 @@ func TestProbesThatAreCutOffKeepTheirDistance(t *testing.T) {
 				t.Errorf("%d events are left", n)
 			}
 		}
-		if d := r.d.Stats(); cut < 50 || d.Breaker != "open" || d.Error != errCut.Error() {
+		if d := r.d.Stats(); cut < 15 || d.Breaker != "open" || d.Error != errCut.Error() {
 			t.Errorf("cut off %d; %+v", cut, d)
 		}
 		r.close()

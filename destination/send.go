@@ -35,7 +35,7 @@ func (w *worker) send(p *parcel) (failed *outputs.Error, some, cut bool) {
 	}
 	w.began.Store(time.Now().UnixNano())
 	d.counts.inFlight.Add(1)
-	attempt, flying := d.mover.depart(w.c.ctx, &w.flight)
+	attempt, flying := d.mover.depart(w.c.ctx, &w.flight, w.c.gate.trusted())
 	attempt, cancel := context.WithTimeout(attempt, d.attemptTimeout())
 	res := w.request(attempt, p)
 	cancel()

@@ -118,7 +118,7 @@ func (s *suspicion) probe(w *worker, p *parcel) bool {
 	if !ok {
 		return false
 	}
-	ctx, flying := w.d.mover.depart(w.c.taking, &w.flight)
+	ctx, flying := w.d.mover.depart(w.c.taking, &w.flight, w.c.gate.trusted())
 	if flying {
 		defer w.d.mover.land(&w.flight)
 	}
