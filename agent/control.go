@@ -128,10 +128,15 @@ func newStream(w http.ResponseWriter) *stream {
 	return s
 }
 
-func (s *stream) send(v any) error {
+func (s *stream) send(v any) error { return sendAll(s, []any{v}) }
+
+// sendAll sends several values at once.
+func sendAll[T any](s *stream, values []T) error {
 	_ = s.out.SetWriteDeadline(time.Now().Add(10 * time.Second)) // who doesn't read loses the rest
-	if err := s.enc.Encode(v); err != nil {
-		return err
+	for i := range values {
+		if err := s.enc.Encode(&values[i]); err != nil {
+			return err
+		}
 	}
 	return s.out.Flush()
 }
@@ -155,7 +160,7 @@ func (a *Agent) serveTap(w http.ResponseWriter, r *http.Request) {
 	}
 	defer a.taps.close(t)
 	s := newStream(w)
-	t.run(r.Context(), func(e EventLine) error { return s.send(e) })
+	t.run(r.Context(), func(e []EventLine) error { return sendAll(s, e) })
 }
 
 // knows says what is wrong with the names of a query.

@@ -19,6 +19,11 @@ const (
 	minTapRate = 1.0 / 3600
 	tapQueue   = 256       // events that wait to be written
 	maxTapped  = 256 << 10 // bytes of an event that is shown
+	tapReach   = 32        // one of the first so many events of a chunk is shown: the way to it is walked
+
+	// tapGather is how long events are gathered before they are written together: a wake-up and a write for each would
+	// cost more than the event. The queue holds several times as many as come meanwhile.
+	tapGather = 50 * time.Millisecond
 )
 
 // tapPoint is where events are looked at.
@@ -58,8 +63,9 @@ func (t *taps) see(at tapPoint, name string, chunks []record.Chunk) {
 	if list == nil {
 		return
 	}
+	now := time.Now().UnixNano()
 	for _, tp := range *list {
-		tp.see(at, name, chunks)
+		tp.see(at, name, chunks, now)
 	}
 }
 
@@ -75,14 +81,14 @@ func (t *tap) wants(at tapPoint, name, route string) bool {
 	return t.q.Destination == "*" || t.q.Destination == name
 }
 
-func (t *tap) see(at tapPoint, name string, chunks []record.Chunk) {
+func (t *tap) see(at tapPoint, name string, chunks []record.Chunk, now int64) {
 	for i := range chunks {
 		c := &chunks[i]
 		if !t.wants(at, name, c.Route) || c.Events <= 0 {
 			continue
 		}
 		passed := t.passed.Add(uint64(c.Events))
-		now, next := time.Now().UnixNano(), t.next.Load()
+		next := t.next.Load()
 		if now < next || !t.next.CompareAndSwap(next, now+int64(t.every)) || len(t.out) == cap(t.out) {
 			continue
 		}
@@ -99,7 +105,7 @@ func (t *tap) see(at tapPoint, name string, chunks []record.Chunk) {
 
 // pick chooses one of a chunk's events.
 func pick(c *record.Chunk) (record.Event, bool) {
-	n := rand.IntN(min(c.Events, 256))
+	n := rand.IntN(min(c.Events, tapReach))
 	it := record.Iterate(c)
 	for i := 0; it.Next(); i++ {
 		if i == n {
@@ -131,17 +137,29 @@ func (t *taps) open(q TapQuery) (*tap, error) {
 	return tp, t.add(tp)
 }
 
-// run calls f with a sample of the events that flow by, until ctx ends or f fails. It never slows them: what f doesn't
-// take in time isn't shown.
-func (t *tap) run(ctx context.Context, f func(EventLine) error) {
+// run calls f with a sample of the events that flow by, those of a moment together, until ctx ends or f fails. It never
+// slows them: what f doesn't take in time isn't shown.
+func (t *tap) run(ctx context.Context, f func([]EventLine) error) {
+	var lines []EventLine
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case ev := <-t.out:
-			if f(ev) != nil {
+			lines = append(lines[:0], ev)
+		}
+		if t.every < tapGather {
+			select {
+			case <-ctx.Done():
 				return
+			case <-time.After(tapGather):
 			}
+		}
+		for range len(t.out) {
+			lines = append(lines, <-t.out)
+		}
+		if f(lines) != nil {
+			return
 		}
 	}
 }
