@@ -462,15 +462,19 @@ func (a *Agent) closeRemoved(d *target) string {
 	d.stop()
 	limit := time.Now().Add(retirePatience)
 	a.await(func() { <-d.ended }, limit)
-	a.closeTarget(d, limit.Add(time.Second))
+	lost := a.closeTarget(d, limit.Add(time.Second))
 	s := d.Stats().Buffer
-	switch {
-	case s.Buffered > 0 && d.cfg.Buffer.Type == "disk":
-		return fmt.Sprintf(": %d events stay in %s; deliver them with: %s", s.Buffered, a.bufferDir(d.Name()), replayCommand(d.Name()))
-	case s.Shed["shutdown"] > 0:
-		return fmt.Sprintf(": %d events that were in its memory are lost", s.Shed["shutdown"])
+	text := ""
+	if s.Buffered > 0 && d.cfg.Buffer.Type == "disk" {
+		text = fmt.Sprintf(": %d events stay in %s; deliver them with: %s", s.Buffered, a.bufferDir(d.Name()), replayCommand(d.Name()))
+		if s.Volatile {
+			text += "; its disk hangs, and those that it doesn't take before the router ends are lost"
+		}
 	}
-	return ""
+	if lost > 0 {
+		text += fmt.Sprintf(": %d events that were in its memory are lost", lost)
+	}
+	return text
 }
 
 // awaitEmpty gives a destination in memory a moment to deliver what it has.

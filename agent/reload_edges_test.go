@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -208,5 +209,34 @@ func TestNewestSourceIsKept(t *testing.T) {
 	}
 	if text, _, err := LastConfig(dir); err != nil || string(text) != "new" {
 		t.Errorf("%q %v", text, err)
+	}
+}
+
+// What is only in memory when its output is removed is lost, and nobody says that it is on disk.
+func TestReloadSaysWhatIsLostWithAnOutputWithoutADisk(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "buffers"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "buffers", "two"), nil, 0o600); err != nil { // no directory can be there
+		t.Fatal(err)
+	}
+	r, reload := reloadable(t, head(dir)+`
+outputs: { two: { type: forward, servers: ["127.0.0.1:9"] } }
+`)
+	send(t, r.addr(), 300, 0)
+	eventually(t, func() string {
+		if d := r.page().dest("two"); d.Error == "" || !d.Volatile { // some of them were leased
+			return fmt.Sprintf("%+v", d)
+		}
+		return ""
+	})
+	res := reload(head(dir) + toNull)
+	if text := fmt.Sprint(res.Changes); !res.OK || !strings.Contains(text, "output two removed: 300 events that were in its memory are lost]") {
+		t.Errorf("%+v", res)
+	}
+	if l := r.log.lines(t, "destination closed"); len(l) != 1 || l[0]["lost_events"] != 300.0 || l[0]["left_events"] != 0.0 {
+		t.Errorf("%v", l)
 	}
 }

@@ -7,6 +7,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/firebreak/firebreak/buffer"
 )
 
 // Parts of the shutdown deadline, counted from its end. What isn't back by then hangs, and is left alone.
@@ -136,9 +138,10 @@ func (a *Agent) awaitDelivery(dests []*target, deadline time.Time) {
 	}
 }
 
-// closeTarget closes a destination and says what is left in it. What hangs is left alone: everything that was
-// acknowledged is on disk already.
-func (a *Agent) closeTarget(d *target, limit time.Time) {
+// closeTarget closes a destination, says what is left in it, and returns how many events are lost that were in memory.
+// What hangs is left alone: everything that was acknowledged while the disk worked is there already.
+func (a *Agent) closeTarget(d *target, limit time.Time) (lost uint64) {
+	before := d.Stats().Buffer.Shed[buffer.ReasonShutdown]
 	level := zapcore.InfoLevel
 	fields := []zap.Field{zap.String("destination", d.Name())}
 	select {
@@ -159,7 +162,7 @@ func (a *Agent) closeTarget(d *target, limit time.Time) {
 		level, fields = zapcore.ErrorLevel, append(fields, zap.String("error", "a request hangs"))
 	}
 	s := d.Stats().Buffer
-	lost := s.Shed["shutdown"]
+	lost = s.Shed[buffer.ReasonShutdown] - before
 	if s.Volatile && d.cfg.Buffer.Type == "disk" && s.Buffered > 0 || lost > 0 {
 		level = max(level, zapcore.WarnLevel)
 	}
@@ -169,4 +172,5 @@ func (a *Agent) closeTarget(d *target, limit time.Time) {
 		fields = append(fields, zap.Uint64("lost_events", lost))
 	}
 	a.log.Log(level, "destination closed", fields...)
+	return lost
 }

@@ -25,6 +25,7 @@ func (d *disk) last() {
 				q.lose(span{max(b.first, q.written), b.next}, ReasonShutdown)
 			}
 		}
+		q.returned.remove(func(p *piece) bool { return p.num >= q.written }, func(p *piece) { q.dropPiece(p, ReasonShutdown) })
 		d.dirty = true
 	}
 	q.mu.Unlock()
