@@ -433,6 +433,14 @@ func (a *Agent) retire(t *transition) {
 		}
 		t.note("output %s removed%s", d.Name(), left)
 	}
+	if len(t.removedDests) == 0 || !idle && !a.awaitIdle(t.old, time.Second) {
+		return
+	}
+	for _, d := range t.removedDests {
+		if n := d.unstored.Load(); n > 0 {
+			t.note("up to %d events that were on their way to %s are dropped: it had no room for them", n, d.Name())
+		}
+	}
 }
 
 // awaitIdle waits until no call of Accept goes through a setup, at most for the given time; 0: until the agent stops.

@@ -240,3 +240,53 @@ outputs: { two: { type: forward, servers: ["127.0.0.1:9"] } }
 		t.Errorf("%v", l)
 	}
 }
+
+// Appends that wait for room in a destination are let go when a reload removes it, and the reload says what becomes of
+// their events. The other destinations get them.
+func TestReloadRemovesADestinationThatBlocks(t *testing.T) {
+	t.Parallel()
+	base := head(t.TempDir()) + `
+routes: [ { name: all, to: [full, gone] } ]
+outputs:
+  full: { type: forward, servers: ["127.0.0.1:9"], buffer: { max_bytes: 1MiB, on_full: block } }
+  gone: { type: "null" }
+`
+	r, reload := reloadable(t, base)
+	big := event(t, "a", `{"log":"`+strings.Repeat("x", 200<<10)+`"}`)
+	done := make(chan error, 10)
+	accept := r.accept(r.now.Load().input("docker"))
+	for range cap(done) {
+		go func() { done <- accept(context.Background(), []record.Chunk{big}) }()
+	}
+	eventually(t, func() string {
+		if d := r.page().dest("full"); !d.Full || d.Offered+uint64(r.now.Load().users.Load()) != uint64(cap(done)) {
+			return fmt.Sprintf("%+v", d)
+		}
+		return ""
+	})
+	stored := r.page().dest("full").Offered
+	res := reload(strings.NewReplacer("[full, gone]", "[gone]", `  full: { type: forward, servers: ["127.0.0.1:9"], buffer: { max_bytes: 1MiB, on_full: block } }`+"\n", "").Replace(base))
+	want := fmt.Sprintf("up to %d events that were on their way to full are dropped", uint64(cap(done))-stored)
+	if text := fmt.Sprint(res.Changes); !res.OK || !strings.Contains(text, want) {
+		t.Errorf("%+v, want %q", res, want)
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	eventually(t, func() string {
+		if d := r.page().dest("gone"); d.Delivered != uint64(cap(done)) {
+			return fmt.Sprintf("%+v", d)
+		}
+		return ""
+	})
+	eventually(t, func() string {
+		r.tally.mu.Lock()
+		defer r.tally.mu.Unlock()
+		if n := len(r.tally.retiring); n > 0 {
+			return fmt.Sprintf("%d setups are still in use", n)
+		}
+		return ""
+	})
+}
