@@ -84,7 +84,7 @@ type DestinationStatus struct {
 	Name         string            `json:"name"`
 	Type         string            `json:"type"`
 	Breaker      string            `json:"breaker"`
-	Since        time.Time         `json:"breaker_since"`
+	Since        time.Time         `json:"breaker_since"` // closed since then, or not
 	NextTry      *time.Time        `json:"next_try,omitempty"`
 	Error        string            `json:"error,omitempty"`
 	Hint         string            `json:"hint,omitempty"`

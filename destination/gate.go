@@ -272,6 +272,9 @@ func (g *gate) describe(s *Stats) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s.Breaker, s.Since = g.state.String(), g.since
+	if g.state != closed {
+		s.Since = g.broken // the outage is as old as that, however many probes have failed
+	}
 	if g.state == open {
 		s.NextTry = g.until
 	}

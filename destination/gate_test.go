@@ -316,3 +316,22 @@ func TestAnOldAttemptSaysNothingNew(t *testing.T) {
 		t.Errorf("after the probe: %v, window %d, %d in flight", g.state, g.window, g.inFlight)
 	}
 }
+
+// How long an outage has lasted is what somebody who looks wants to know, not when the last probe failed.
+func TestTheAgeOfAnOutageOutlivesItsProbes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, newFake(always(refused)))
+		defer r.stop()
+		r.append(text("a", 0, 3))
+		time.Sleep(10 * time.Minute)
+		first := r.d.Stats()
+		time.Sleep(time.Hour)
+		last := r.d.Stats()
+		if last.Breaker == "closed" || last.Requests < first.Requests+10 {
+			t.Fatalf("%s after %d requests", last.Breaker, last.Requests)
+		}
+		if !last.Since.Equal(first.Since) || time.Since(last.Since) < time.Hour {
+			t.Errorf("the breaker is %s since %v, before it was since %v", last.Breaker, last.Since, first.Since)
+		}
+	})
+}

@@ -18,7 +18,7 @@ type Stats struct {
 	Output any // the output's own status, when it has one
 
 	Breaker  string    // closed, open, half-open
-	Since    time.Time // of the breaker's state
+	Since    time.Time // when the breaker closed, or when it first opened after that
 	Error    string    // of the last failed attempt, while it has not been followed by a success
 	Hint     string    // what to change
 	Trouble  string    // about dead letters, the fallback, or a request that hangs
