@@ -469,7 +469,12 @@ func (a *Agent) closeRemoved(d *target) string {
 	}
 	d.stop()
 	limit := time.Now().Add(retirePatience)
-	a.await(func() { <-d.ended }, limit)
+	if !a.await(func() { <-d.ended }, limit) {
+		go func() { // a request hangs: until it returns, the buffer stays open, and no other output can have it
+			<-d.ended
+			a.closeTarget(d, time.Now().Add(retirePatience))
+		}()
+	}
 	lost := a.closeTarget(d, limit.Add(time.Second))
 	s := d.Stats().Buffer
 	text := ""

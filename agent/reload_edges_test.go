@@ -290,3 +290,60 @@ outputs:
 		return ""
 	})
 }
+
+// An output that hangs is removed all the same; when it returns at last, its buffer is free for the next one of its name.
+func TestReloadRemovesAnOutputThatHangs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	base := head(dir) + "\noutputs: { stuck: { type: \"null\" } }\n"
+	r := build(t, parse(t, base, nil))
+	h := hangs{make(chan struct{})}
+	d := r.now.Load().target("stuck")
+	if err := d.Close(t.Context()); err != nil { // of what New made
+		t.Fatal(err)
+	}
+	var err error
+	if d.buf, err = r.openBuffer(d.cfg, r.log.logger()); err != nil {
+		t.Fatal(err)
+	}
+	d.Destination = parked("stuck", hangingOutput{h}, d.buf, time.Millisecond)
+	texts := make(chan string, 1)
+	r.opts.Load = func() (*config.Config, []byte, error) {
+		cfg, err := config.Load("test.yaml", []byte(<-texts), Kinds(), config.Lookup{})
+		return cfg, nil, err
+	}
+	r.run()
+	reload := func(text string) Reloaded {
+		texts <- text
+		return r.Reload()
+	}
+	send(t, r.addr(), 30, 0)
+	eventually(t, func() string {
+		if r.page().dest("stuck").InFlight == 0 {
+			return "nothing is sent yet"
+		}
+		return ""
+	})
+	if res := reload(head(dir) + toNull); !res.OK {
+		t.Fatal(res.Error)
+	}
+	if res := reload(base); !res.OK {
+		t.Fatal(res.Error)
+	}
+	if d := r.page().dest("stuck"); d.Delivered > 0 {
+		t.Errorf("%+v", d)
+	}
+	close(h.until)
+	if res := reload(head(dir) + toNull); !res.OK {
+		t.Fatal(res.Error)
+	}
+	if res := reload(base); !res.OK {
+		t.Fatal(res.Error)
+	}
+	eventually(t, func() string {
+		if d := r.page().dest("stuck"); d.Volatile || d.Delivered != 30 {
+			return fmt.Sprintf("%+v", d)
+		}
+		return ""
+	})
+}
