@@ -200,9 +200,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.sources.set(a.opts.Source)
 	}
 	a.phase.set(running) // from here on it may be reloaded
-	for _, f := range []func(context.Context){a.report, a.survey, func(context.Context) { a.keepSource() }, a.control, a.remember} {
+	for _, f := range []func(context.Context){a.report, a.survey, func(context.Context) { a.keepSource() }, a.remember} {
 		a.life.aside.Go(func() { f(ctx) })
 	}
+	a.life.aside.Go(func() { a.control(deliver) }) // whoever waits for a shutdown wants to see what it waits for
 	<-ctx.Done()
 	a.stop(stopDelivery)
 	a.life.mu.Lock()

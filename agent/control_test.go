@@ -88,6 +88,49 @@ func TestControlSocket(t *testing.T) {
 	}
 }
 
+// A shutdown can take long. Who looks meanwhile sees the router stop, not that none runs; a replay ends at once.
+func TestControlSocketAnswersUntilTheEnd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := start(t, strings.Replace(head(dir), "deadline: 5s", "deadline: 20s", 1)+"routes: [ { name: all, to: [slow] } ]\n"+
+		"outputs: { slow: { type: \"null\" } }\n")
+	awaitControl(t, dir)
+	l, err := load.New(load.Config{Addr: r.addr(), Conns: 1, Batch: 5, Rate: 1000, NoReconnect: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		l.Run(t.Context())
+	}()
+	c := control(t, dir)
+	eventually(t, func() string {
+		if s := r.page(); s.Inputs[0].Received == 0 {
+			return "nothing is sent"
+		}
+		return ""
+	})
+	r.stop()
+	eventually(t, func() string {
+		_, text := ask(t, c, "GET", "/status")
+		var s Status
+		if err := json.Unmarshal([]byte(text), &s); err != nil || s.Phase != "stopping" {
+			return text
+		}
+		return ""
+	})
+	if _, text := ask(t, c, "POST", "/reload"); !strings.Contains(text, errStopping.Error()) {
+		t.Error(text)
+	}
+	l.Stop()
+	<-sent
+	r.end()
+	if _, err := os.Stat(filepath.Join(dir, ControlSocket)); !os.IsNotExist(err) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
 // Nothing that changes something is on the admin port.
 func TestAdminPortChangesNothing(t *testing.T) {
 	t.Parallel()

@@ -67,13 +67,14 @@ func (a *Agent) serveReplay(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = http.NewResponseController(w).EnableFullDuplex() // the body is read while the answer is written
 	s := newStream(w)
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	defer context.AfterFunc(a.life.ctx, func() { cancel(errStopping) })() // a shutdown doesn't wait for it
 	said := false
 	err := a.Replay(ctx, q, func(p ReplayProgress) {
 		said = said || p.Done || p.Error != ""
 		if s.send(p) != nil {
-			cancel()
+			cancel(nil)
 		}
 	})
 	if err != nil && !said {

@@ -76,7 +76,9 @@ func (a *Agent) Replay(ctx context.Context, r Replay, report func(ReplayProgress
 	}
 	x := &replayer{a: a, to: to, report: report}
 	err := x.run(ctx, r, from)
-	if err != nil && ctx.Err() != nil && asked.Err() == nil {
+	if err != nil && errors.Is(context.Cause(asked), errStopping) {
+		err = fmt.Errorf("%w: call it again when it runs, and it goes on where it stopped", errStopping)
+	} else if err != nil && ctx.Err() != nil && asked.Err() == nil {
 		err = fmt.Errorf("a reload removes output %q: replay what it leaves with --to", r.From)
 	}
 	x.p.Done, x.p.Waiting = err == nil, ""
