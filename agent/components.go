@@ -173,7 +173,7 @@ func (s *setup) fallbackOf(c *config.Output) *destination.Fallback {
 	if c.Buffer.Fallback == "" || to == nil {
 		return nil
 	}
-	return &destination.Fallback{Name: to.Name(), Sink: moveTo{to}, After: c.Buffer.FallbackAfter}
+	return &destination.Fallback{Name: to.Name(), Sink: moveTo{to}, After: c.Buffer.FallbackAfter, Room: to.Room}
 }
 
 // moveTo stores what another destination gives up. When it fails, the events stay where they are.

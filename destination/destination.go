@@ -114,6 +114,21 @@ func (d *Destination) Append(ctx context.Context, chunks []record.Chunk) error {
 	return d.buf.Append(ctx, chunks)
 }
 
+// roomShare is which part of a buffer may be filled at once by somebody who moves events to it: several may.
+const roomShare = 64
+
+// Room is a Fallback.Room: 0 while the buffer is under pressure, or its disk in trouble.
+func (d *Destination) Room() int64 {
+	if d.buf.Pressure() != buffer.Relaxed {
+		return 0
+	}
+	s := d.buf.Stats()
+	if s.Problem != "" {
+		return 0
+	}
+	return s.MaxBytes / roomShare
+}
+
 // Drain tells the workers not to linger: the router is going down.
 func (d *Destination) Drain() { d.drain.Do(func() { close(d.draining) }) }
 

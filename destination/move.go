@@ -24,9 +24,9 @@ type load struct {
 
 // move hands the oldest events of the worker over to the fallback, and takes more leases for it. What fails stays.
 func (w *worker) move(q cue) {
-	size := moveBytes
+	size := int(q.room)
 	if q.why == MovingBound {
-		size = int(min(moveBytes, w.d.buf.Stats().MaxBytes/moveShare))
+		size = int(min(q.room, w.d.buf.Stats().MaxBytes/moveShare))
 	}
 	for w.bytes < size && len(w.held) < w.leases {
 		l := w.src.TryNext()
@@ -82,6 +82,15 @@ func (m *load) release() {
 	clear(m.chunks)
 	clear(m.pieces)
 	m.chunks, m.pieces = m.chunks[:0], m.pieces[:0]
+}
+
+// room returns how many bytes may move at once. What the fallback would have to discard is better kept, as long as no
+// append waits.
+func (f *Fallback) room(urgent bool) int64 {
+	if f.Room == nil || urgent {
+		return moveBytes
+	}
+	return min(moveBytes, f.Room())
 }
 
 // append calls the sink, whose panic is a failure of it.

@@ -16,6 +16,8 @@ import (
 const (
 	// movePause is the wait after the fallback has failed.
 	movePause = time.Second
+	// roomPause is when a fallback without room is asked again.
+	roomPause = 100 * time.Millisecond
 	// moveTimeout is the deadline of the fallback, which waits only for its own disk.
 	moveTimeout = 10 * time.Second
 	// cutAfter is how long a request may be under way while an append waits for room, if the one before it succeeded:
@@ -23,7 +25,7 @@ const (
 	cutAfter = 500 * time.Millisecond
 	// cutEarly is how long a request may be under way near the bound after a failure: so that no append has to wait.
 	cutEarly = time.Second
-	// cutLate is the same for others, and while the fallback fails: then delivery is what makes room.
+	// cutLate is the same for others, and while the fallback fails or is full: then delivery is what makes room.
 	cutLate = 15 * time.Second
 	// pressedStep is how often requests are looked at under pressure.
 	pressedStep = 50 * time.Millisecond
@@ -71,6 +73,7 @@ type cue struct {
 	to     *Fallback       // nil: they don't
 	why    string          // a value of Stats.MovingWhy
 	urgent bool            // an append waits for room
+	room   int64           // bytes that may move at once
 	again  time.Duration   // when to ask again; 0: only when woken
 	woken  <-chan struct{} // closed when the answer may have changed
 }
@@ -116,7 +119,12 @@ func (m *mover) due(g *gate) cue {
 		q.again = wait
 		return q
 	}
-	q.to, q.why, q.urgent = to, why, urgent
+	room := to.room(urgent)
+	if room <= 0 {
+		q.again = roomPause
+		return q
+	}
+	q.to, q.why, q.urgent, q.room = to, why, urgent, room
 	return q
 }
 
@@ -166,12 +174,14 @@ func (m *mover) watch(ctx context.Context) {
 
 // press wakes who waits, and cuts off requests that are in the way; urgent says that an append waits for room.
 func (m *mover) press(urgent bool) {
+	to := m.to.Load()
+	full := to != nil && to.room(urgent) <= 0
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.wake()
 	for f := range m.flights {
 		limit := f.limit(urgent)
-		if m.trouble != "" {
+		if m.trouble != "" || full {
 			limit = cutLate
 		}
 		if !f.cut && time.Since(f.since) >= limit {

@@ -24,6 +24,10 @@ type Fallback struct {
 	Name  string // the reason that the ledger counts them under
 	Sink  Sink
 	After time.Duration // they also move once the breaker has not been closed for so long; 0: only at the bound
+
+	// Room returns how many bytes the sink takes at once without giving up others, about. Only when an append waits do
+	// events move to a sink without room. It may be called concurrently; nil: any number.
+	Room func() int64
 }
 
 // A Sink takes chunks over, such as another destination. When Append returns nil they are kept there. It waits for
