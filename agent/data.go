@@ -18,7 +18,7 @@ import (
 const diskPatience = 2 * time.Second
 
 // errInUse says that another process has the data directory.
-var errInUse = errors.New("in use")
+var errInUse = errors.New("another firebreak runs on it")
 
 // A dataLock holds a data directory for this process. The system gives it back when the process ends, however it does.
 type dataLock struct {
@@ -96,7 +96,7 @@ func lockFile(dir string) (*os.File, error) {
 		}
 		pid := make([]byte, 16)
 		n, _ := f.ReadAt(pid, 0)
-		return nil, fmt.Errorf("another firebreak (process %s) runs on it: %w", pid[:n], errInUse)
+		return nil, fmt.Errorf("%w: process %s", errInUse, pid[:n])
 	}
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt(fmt.Appendf(nil, "%d", os.Getpid()), 0)

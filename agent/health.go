@@ -49,8 +49,9 @@ func (a *Agent) Ready() (bool, string) {
 
 // Healthy says whether a destination delivers. known is false when there is none of that name.
 func (a *Agent) Healthy(name string) (ok, known bool, why string) {
+	var names []string
 	for _, d := range a.now.Load().dests {
-		if d.Name() != name {
+		if names = append(names, d.Name()); d.Name() != name {
 			continue
 		}
 		s := d.Stats()
@@ -64,5 +65,5 @@ func (a *Agent) Healthy(name string) (ok, known bool, why string) {
 		}
 		return true, true, "delivers"
 	}
-	return false, false, fmt.Sprintf("no destination is named %q", name)
+	return false, false, isOneOf("destination", name, names).Error()
 }

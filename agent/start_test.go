@@ -24,7 +24,7 @@ func TestTwoOnOneDataDir(t *testing.T) {
 	dir := t.TempDir()
 	r := start(t, head(dir)+toNull)
 	_, err := New(Options{Config: parse(t, head(dir)+toNull, nil)})
-	if err == nil || !errors.Is(err, errInUse) || !strings.Contains(err.Error(), fmt.Sprintf("(process %d)", os.Getpid())) || !strings.Contains(err.Error(), dir) {
+	if err == nil || !errors.Is(err, errInUse) || !strings.Contains(err.Error(), fmt.Sprintf("process %d", os.Getpid())) || !strings.Contains(err.Error(), dir) {
 		t.Fatalf("the second one: %v", err)
 	}
 	send(t, r.addr(), 300, 0)

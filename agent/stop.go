@@ -39,7 +39,7 @@ func (a *Agent) stop(stopDelivery func()) {
 	}
 	s := a.now.Load()
 	deadline := asked.Add(s.cfg.Shutdown.Deadline)
-	a.log.Info("shutting down: intake goes on until it is quiet", zap.Duration("quiet", s.cfg.Shutdown.Quiet), zap.Duration("deadline", s.cfg.Shutdown.Deadline))
+	a.log.Info("shutting down: intake goes on until it is quiet; a second signal stops it now", zap.Duration("quiet", s.cfg.Shutdown.Quiet), zap.Duration("deadline", s.cfg.Shutdown.Deadline))
 	for _, d := range s.dests {
 		d.Drain()
 	}

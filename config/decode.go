@@ -271,7 +271,7 @@ func (l *loader) unknownKey(p pair, path string, others []string, fields []field
 		known = append(known, fields[i].key)
 	}
 	slices.Sort(known)
-	near := nearest(p.key, known)
+	near := Nearest(p.key, known)
 	hint := hintNames(p.key, "known keys", known)
 	for _, f := range fields { // one level deeper, such as max_bytes of buffer
 		if f.typ.Kind() == reflect.Struct && slices.ContainsFunc(fieldsOf(f.typ), func(in field) bool { return in.key == p.key }) {

@@ -49,7 +49,7 @@ func (l *loader) checkGlob(n *node, path, field, key, text string) {
 		l.warn(n.pos, fmt.Sprintf("%s: in %s only * and ? have a meaning", path, n.found()), "for several names write a list: [a, b]; for anything else a /regex/")
 	case field == "source" && !slices.ContainsFunc(sources, func(s string) bool { return globFits(text, s) }):
 		hint := "source is stdout or stderr"
-		if near := nearest(text, sources); near != "" {
+		if near := Nearest(text, sources); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		l.warn(n.pos, path+": "+n.found()+" is neither stdout nor stderr", hint)

@@ -7,8 +7,8 @@ import (
 
 const maxListed = 12 // names in a hint
 
-// nearest returns the name that was probably meant, or "".
-func nearest(name string, known []string) string {
+// Nearest returns the name that was probably meant, or "".
+func Nearest(name string, known []string) string {
 	best, bestDistance := "", 1000
 	for _, k := range known {
 		d := distance(simplify(name), simplify(k))
@@ -29,7 +29,7 @@ func simplify(s string) string {
 
 // hintNames names the nearest of the known names, else all of them when they are few.
 func hintNames(name, what string, known []string) string {
-	near := nearest(name, known)
+	near := Nearest(name, known)
 	switch {
 	case near != "" && len(known) <= maxListed:
 		return fmt.Sprintf("did you mean %q? %s: %s", near, what, strings.Join(known, ", "))

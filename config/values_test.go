@@ -65,8 +65,8 @@ func TestNearestName(t *testing.T) {
 		"max_byte": "max_bytes", "maxBytes": "max_bytes", "max-age": "max_age", "snyc": "sync", "typ": "type",
 		"colour": "", "": "", "limit": "",
 	} {
-		if got := nearest(name, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", name, got, want)
+		if got := Nearest(name, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", name, got, want)
 		}
 	}
 	long := strings.Repeat("x", 1000)

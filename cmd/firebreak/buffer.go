@@ -44,6 +44,7 @@ tap. replay goes through the running router, or writes by itself if none runs.`,
 // A shelf is the data directory that a command looks into.
 type shelf struct {
 	dir     string
+	same    string // flags that name it
 	running bool
 	status  agent.Status   // if a router runs
 	cfg     *config.Config // nil: it can't be read, or is another directory's
@@ -55,7 +56,7 @@ func (f *routerFlags) shelf(ctx context.Context) (*shelf, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shelf{dir: router.dir}
+	s := &shelf{dir: router.dir, same: f.same()}
 	if s.status, _, err = router.status(ctx, answerTime); err == nil {
 		s.running = true
 	}
@@ -104,7 +105,10 @@ func (s *shelf) names() ([]string, error) {
 	var out []string
 	for _, kind := range []string{"buffers", "dead"} {
 		list, err := os.ReadDir(filepath.Join(s.dir, kind))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return nil, fmt.Errorf("look into %s: %w", s.dir, denied(s.dir))
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return nil, err
 		}
 		for _, e := range list {
@@ -186,7 +190,7 @@ func (s *shelf) entry(name string, known map[string]string) (bufferEntry, error)
 	default:
 		e.State = "orphan"
 		if left || e.Dead != nil && e.Dead.Events > 0 {
-			e.Command = "firebreak buffer replay " + name + " --to OUTPUT"
+			e.Command = "firebreak buffer replay " + name + " --to OUTPUT" + s.same
 		}
 	}
 	return e, nil

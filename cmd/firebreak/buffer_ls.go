@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ func writeBuffers(out io.Writer, s *shelf, list []bufferEntry, now time.Time) {
 		return
 	}
 	t := table.Table{Columns: []table.Column{
-		{Title: "OUTPUT", Left: true}, {Title: "WAITING"}, {Title: "SIZE"}, {Title: "OLDEST"}, {Title: "SEGMENTS"}, {Title: "DEAD LETTERS"}, {Title: "STATE", Left: true},
+		{Title: "OUTPUT", Left: true}, {Title: "buffered"}, {Title: "size"}, {Title: "oldest"}, {Title: "segments"}, {Title: "dead"}, {Title: "state", Left: true},
 	}}
 	for _, e := range list {
 		row := []string{e.Name, "-", "-", "-", "-", "-", e.State}
@@ -99,20 +100,21 @@ func writeBuffers(out io.Writer, s *shelf, list []bufferEntry, now time.Time) {
 		t.Add(cells...)
 	}
 	width, _ := table.TerminalSize(out)
-	for _, line := range t.Lines(table.Style{}, width) {
+	for _, line := range t.Lines(table.StyleFor(out, os.Getenv), width) {
 		fmt.Fprintln(out, line)
 	}
 	for _, e := range list {
-		writeBuffer(out, &e)
+		writeBuffer(out, &e, s.same, min(width, maxTextWidth))
 	}
 }
 
-// writeBuffer says what deserves more than a cell.
-func writeBuffer(out io.Writer, e *bufferEntry) {
+// writeBuffer says what deserves more than a cell, on lines of at most width columns; 0: any. same are the flags that
+// commands need for the same directory.
+func writeBuffer(out io.Writer, e *bufferEntry, same string, width int) {
 	var lines []string
 	if b := e.Buffer; b != nil {
 		l := b.Ledger
-		lines = append(lines, fmt.Sprintf("offered %s = delivered %s + dead letters %s + shed %s + moved %s + waiting %s%s",
+		lines = append(lines, fmt.Sprintf("offered %s = delivered %s + dead letters %s + shed %s + moved %s + buffered %s%s",
 			table.Number(l.Offered), table.Number(l.Delivered), totalOf(l.DeadLettered), totalOf(l.Shed), totalOf(l.Moved), table.Number(l.Buffered), unknownOf(l)))
 		for _, p := range b.Problems {
 			lines = append(lines, "problem: "+p)
@@ -120,7 +122,7 @@ func writeBuffer(out io.Writer, e *bufferEntry) {
 	}
 	if d := e.Dead; d != nil {
 		if d.Events > 0 {
-			lines = append(lines, "dead letters: "+reasonsOf(d.Reasons)+"; look: firebreak buffer dump "+e.Name+" --dead")
+			lines = append(lines, "dead letters: "+reasonsOf(d.Reasons)+"; look: firebreak buffer dump "+e.Name+" --dead"+same)
 		}
 		if d.Replayed+d.Removed > 0 {
 			lines = append(lines, fmt.Sprintf("dead letters replayed so far: %s", table.Number(d.Replayed)))
@@ -137,7 +139,12 @@ func writeBuffer(out io.Writer, e *bufferEntry) {
 	}
 	fmt.Fprintf(out, "\n%s\n", table.Clean(e.Name))
 	for _, l := range lines {
-		fmt.Fprintf(out, "  %s\n", table.Clean(l))
+		for i, part := range table.Wrap(l, max(width-4, 0)) {
+			if i > 0 {
+				part = "  " + part
+			}
+			fmt.Fprintf(out, "  %s\n", part)
+		}
 	}
 }
 

@@ -32,8 +32,8 @@ func newBufferReplay() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay NAME",
 		Short: "Offer dead letters, or what an orphan has left, to an output again",
-		Long: `Offers the dead letters of an output to it again, or to another one with --to. Of
-an orphan, which is an output that is not configured any more, it moves what
+		Long: `Offers the dead letters of an output to it again, or to another one with --to.
+Of an orphan, which is an output that is not configured any more, it moves what
 waits in the buffer, and the dead letters, to the output that --to names.
 
 What the output's buffer has taken is marked, so a replay that was interrupted
@@ -121,7 +121,7 @@ func replayStopped(ctx context.Context, flags *routerFlags, s *shelf, q agent.Re
 	}
 	err := agent.ReplayStopped(ctx, s.cfg, zap.NewNop(), q, see)
 	if errors.Is(err, agent.ErrRunning) {
-		return fmt.Errorf("%w; its control socket can't be used: run this as the router's user", err)
+		return fmt.Errorf("%w: its control socket can't be used: run this as the router's user, or when it has ended", err)
 	}
 	return err
 }
@@ -194,7 +194,7 @@ func (p *progress) see(now agent.ReplayProgress) {
 		return
 	}
 	p.said = time.Now()
-	text := fmt.Sprintf("replayed %s events (%s)", table.Number(now.Replayed), table.Size(int64(now.Bytes)))
+	text := fmt.Sprintf("replayed %s (%s)", events(now.Replayed), table.Size(int64(now.Bytes)))
 	if now.Waiting != "" {
 		text += ", waiting " + now.Waiting
 	}
@@ -235,8 +235,11 @@ func (p *progress) result(cmd *cobra.Command, ctx context.Context, err error, o 
 		}
 		return nil
 	}
-	if err == nil || r.Replayed > 0 {
-		fmt.Fprintf(cmd.OutOrStdout(), "replayed %s events (%s) of %s to %s", table.Number(r.Replayed), table.Size(int64(r.Bytes)), table.Clean(name), table.Clean(to))
+	switch {
+	case err == nil && r.Replayed == 0 && r.Skipped == 0:
+		fmt.Fprintf(cmd.OutOrStdout(), "nothing of %s is there to replay\n", table.Clean(name))
+	case err == nil || r.Replayed > 0:
+		fmt.Fprintf(cmd.OutOrStdout(), "replayed %s (%s) of %s to %s", events(r.Replayed), table.Size(int64(r.Bytes)), table.Clean(name), table.Clean(to))
 		if r.Skipped > 0 {
 			fmt.Fprintf(cmd.OutOrStdout(), "; skipped %s, which were not asked for or replayed before", table.Number(r.Skipped))
 		}

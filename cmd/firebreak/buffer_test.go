@@ -73,8 +73,8 @@ func TestBufferLs(t *testing.T) {
 	cfg, dir := stopped(t)
 	code, out, errs := firebreak("buffer", "ls", "-c", cfg)
 	for _, want := range []string{
-		"(no router runs on it)", "access        3", "configured", "old           5", "orphan",
-		"firebreak buffer replay old --to OUTPUT", "dead letters: 1 encode, 2 rejected", "offered 3 = delivered 0 + dead letters 0 + shed 0 + moved 0 + waiting 3",
+		"(no router runs on it)", "access         3", "configured", "old            5", "orphan",
+		"firebreak buffer replay old --to OUTPUT", "dead letters: 1 encode, 2 rejected", "offered 3 = delivered 0 + dead letters 0 + shed 0 + moved 0 + buffered 3", "--dead -c " + cfg + "\n",
 	} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit %d, %q is missing in\n%s%s", code, want, out, errs)
@@ -189,7 +189,7 @@ func TestBufferReplayStopped(t *testing.T) {
 	if n := strings.Count(out, "\n"); n != 3+3+5 || strings.Count(out, "repaired") != 3 || strings.Count(out, "old ") != 5 {
 		t.Errorf("%d lines\n%s", n, out)
 	}
-	if _, out, _ := firebreak("buffer", "ls", "-c", cfg); strings.Contains(out, "old") {
+	if _, out, _ := firebreak("buffer", "ls", "-c", cfg); strings.Contains(out, "\nold ") {
 		t.Errorf("the orphan is still there\n%s", out)
 	}
 }

@@ -22,10 +22,11 @@ func newBufferVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [NAME...]",
 		Short: "Read every byte of buffers and dead letters, and check it",
-		Long: `Reads all segments of buffers and dead letters, checks every checksum and running
-number against the position record, and lists what is damaged or missing. Exits
-1 when something is. Works while a router runs and while none does, and changes
-nothing: a router skips damage by itself, and counts what it has lost by it.
+		Long: `Reads all segments of buffers and dead letters, checks every checksum and
+running number against the position record, and lists what is damaged or
+missing. Exits 1 when something is. Works while a router runs and while none
+does, and changes nothing: a router skips damage by itself, and counts what it
+has lost by it.
 
 What a crash has cut off at the end of the newest segment (a torn tail) is no
 damage: it was never acknowledged.`,
@@ -101,7 +102,7 @@ func writeVerified(out io.Writer, v *verified) {
 	if !v.OK {
 		state = "DAMAGED"
 	}
-	fmt.Fprintf(out, "%s, %s: %s: %s events in %s, %s\n", table.Clean(v.Name), v.Kind, state, table.Number(v.Events), plural(v.Segments, "segment"), table.Size(v.Bytes))
+	fmt.Fprintf(out, "%s, %s: %s: %s in %s, %s\n", table.Clean(v.Name), v.Kind, state, events(v.Events), plural(v.Segments, "segment"), table.Size(v.Bytes))
 	if v.TornTail > 0 {
 		fmt.Fprintf(out, "  a torn tail of %s: never acknowledged\n", table.Size(v.TornTail))
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,15 +31,15 @@ func newCheck() *cobra.Command {
 		Use:   "check",
 		Short: "Report everything that is wrong with a configuration",
 		Long: `Reads a configuration as run does and reports every error at once, each with
-its place and a hint, and files that outputs need and that aren't there. Connects
-to nothing unless --live is given.
+its place and a hint, and files that outputs need and that aren't there.
+Connects to nothing unless --live is given.
 
 With --live it also reaches out to every target of every output, all at the same
 time, without sending events: it resolves names, connects, authenticates, tries
 to write. Run it where the router runs, as the router's user.
 
-Exits 0 when the configuration can run and, with --live, every target works; else
-1. Warnings don't change that.`,
+Exits 0 when the configuration can run and, with --live, every target works;
+else 1. Warnings don't change that.`,
 		Example: `  firebreak check -c firebreak.yaml
   firebreak check -c firebreak.yaml --live
   firebreak check --live --timeout 2s --output json | jq '.live[].findings[]'`,
@@ -174,13 +175,30 @@ func (r *checkReport) print(cmd *cobra.Command, cfg *config.Config, err error) e
 	return printLive(out, r.Live)
 }
 
+// liveRoom returns how wide the last column of printLive may be; 0: any.
+func liveRoom(out io.Writer, list []agent.LiveCheck) int {
+	width, _ := table.TerminalSize(out)
+	if width == 0 {
+		return 0
+	}
+	name, kind, target := len("OUTPUT"), len("type"), len("target")
+	for _, l := range list {
+		name, kind = max(name, table.Width(l.Output)), max(kind, table.Width(l.Type))
+		for _, f := range l.Findings {
+			target = max(target, table.Width(f.Target))
+		}
+	}
+	return max(width-name-kind-target-len("FAILED")-4*len("  "), 30)
+}
+
 // printLive writes what was seen of the targets.
 func printLive(out io.Writer, list []agent.LiveCheck) error {
 	if len(list) == 0 {
 		return nil
 	}
-	t := table.Table{Columns: []table.Column{{Title: "OUTPUT", Left: true}, {Title: "TYPE", Left: true}, {Title: "TARGET", Left: true}, {Title: "LIVE", Left: true}, {Left: true}}}
+	t := table.Table{Columns: []table.Column{{Title: "OUTPUT", Left: true}, {Title: "type", Left: true}, {Title: "target", Left: true}, {Title: "live", Left: true}, {Left: true}}}
 	cell := func(text string) table.Cell { return table.Cell{Text: text} }
+	room := liveRoom(out, list)
 	for _, l := range list {
 		if len(l.Findings) == 0 {
 			t.Add(cell(l.Output), cell(l.Type), cell("-"), table.Cell{Text: "-", Colour: table.Dim}, table.Cell{Text: "nothing to check", Colour: table.Dim})
@@ -190,9 +208,14 @@ func printLive(out io.Writer, list []agent.LiveCheck) error {
 			if !f.OK {
 				state = table.Cell{Text: "FAILED", Colour: table.Red}
 			}
-			t.Add(cell(l.Output), cell(l.Type), cell(cmp.Or(f.Target, "-")), state, cell(cmp.Or(f.Error, f.Note)))
+			front := []table.Cell{cell(l.Output), cell(l.Type), cell(cmp.Or(f.Target, "-")), state}
+			texts := table.Wrap(cmp.Or(f.Error, f.Note), room)
 			if f.Hint != "" {
-				t.Add(cell(""), cell(""), cell(""), cell(""), cell("hint: "+f.Hint))
+				texts = append(texts, table.Wrap("hint: "+f.Hint, room)...)
+			}
+			for _, text := range texts {
+				t.Add(append(slices.Clip(front), cell(text))...)
+				front = make([]table.Cell, len(front))
 			}
 		}
 	}

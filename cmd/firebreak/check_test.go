@@ -21,7 +21,7 @@ func TestPrintLive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `OUTPUT  TYPE     TARGET       LIVE
+	const want = `OUTPUT  type     target       live
 access  forward  agg-1:24224  ok      tls 1.3, 3 ms
 access  forward  agg-2:24224  FAILED  refused\x1b[31m
                                       hint: start it

@@ -32,6 +32,17 @@ func addRouterFlags(cmd *cobra.Command) *routerFlags {
 	return f
 }
 
+// same returns the flags that name the same router in another command.
+func (f *routerFlags) same() string {
+	switch {
+	case f.dataDir != "":
+		return " --data-dir " + f.dataDir
+	case f.config != "":
+		return " -c " + f.config
+	}
+	return ""
+}
+
 // routerHelp says in the long help of a command how it finds the router.
 const routerHelp = `Asks the router over data_dir/` + agent.ControlSocket + `, which only its own user can open:
 run this as that user, on the same host or in the same container. Which data_dir
@@ -93,9 +104,13 @@ func dial(ctx context.Context, dir, looked string) (net.Conn, error) {
 	case err == nil:
 		return conn, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("no router runs on %s: start one with `firebreak run`, or name its directory with --data-dir", looked)
+		unmade := ""
+		if !exists(dir) {
+			unmade = "; one that can't make it answers only on its admin address"
+		}
+		return nil, fmt.Errorf("no router runs on %s: start one with `firebreak run`, or name its directory with --data-dir%s", looked, unmade)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("ask the router on %s: permission denied: run this as the router's user%s", dir, ownerHint(dir))
+		return nil, fmt.Errorf("ask the router on %s: %w", dir, denied(dir))
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("no router runs on %s any more: it was killed, or is starting again; start one with `firebreak run`", dir)
 	case errors.Is(err, syscall.ENOTDIR):
@@ -106,18 +121,23 @@ func dial(ctx context.Context, dir, looked string) (net.Conn, error) {
 	return nil, fmt.Errorf("ask the router on %s: %w", dir, err)
 }
 
-// ownerHint says which user that is.
-func ownerHint(dir string) string {
+// denied says that only the owner of a data directory may look into it, and how to become that.
+func denied(dir string) error {
+	const what = "permission denied: run this as the router's user"
 	info, err := os.Stat(filepath.Join(dir, agent.ControlSocket))
 	if err != nil {
 		info, err = os.Stat(dir)
 	}
 	if err != nil {
-		return " (in a container: docker exec -u USER CONTAINER firebreak …)"
+		return errors.New(what + " (in a container: docker exec -u USER CONTAINER firebreak …)")
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return ""
+		return errors.New(what)
 	}
-	return fmt.Sprintf(": sudo -u '#%d' firebreak …, or for a container docker exec -u %d CONTAINER firebreak …", st.Uid, st.Uid)
+	sudo := "sudo"
+	if st.Uid != 0 {
+		sudo = fmt.Sprintf("sudo -u '#%d'", st.Uid)
+	}
+	return fmt.Errorf("%s: %s firebreak …, or for a container docker exec -u %d CONTAINER firebreak …", what, sudo, st.Uid)
 }

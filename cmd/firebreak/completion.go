@@ -16,10 +16,10 @@ func newCompletion() *cobra.Command {
 have it in every new shell:
 
 bash, which needs the package bash-completion:
-  firebreak completion bash | sudo tee /etc/bash_completion.d/firebreak >/dev/null
+  firebreak completion bash | sudo tee /etc/bash_completion.d/firebreak
 
-zsh; $fpath says where else such files may be:
-  firebreak completion zsh | sudo tee /usr/local/share/zsh/site-functions/_firebreak >/dev/null
+zsh; $fpath says where such files may be:
+  firebreak completion zsh | sudo tee "${fpath[1]}/_firebreak"
 
 fish:
   firebreak completion fish > ~/.config/fish/completions/firebreak.fish

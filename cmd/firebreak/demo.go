@@ -26,11 +26,11 @@ nothing is left behind.
 
 On a terminal a table is refreshed in place; elsewhere it is printed every few
 seconds, without colour. Exits 0 when the promise held: nothing lost, nothing in
-disorder, and nothing but the killed aggregator noticed. Else 1, and it says what
-went wrong.`,
+disorder, and nothing but the killed aggregator noticed. Else 1, and it says
+what went wrong.`,
 		Example: `  firebreak demo
   firebreak demo --rate 10000
-  firebreak demo --keep                 # then look at the configuration and the router's log
+  firebreak demo --keep                 # then look at configuration and log
   firebreak demo --output json | jq .   # the story goes to stderr`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -85,6 +85,9 @@ func (t *explainText) text(s sample, e agent.Explained) string {
 	head := quoted(s.text)
 	if s.record {
 		head = string(e.Record)
+		if text := textOf(agent.EventLine{Record: e.Record}); len(head) > maxHead && text != head {
+			head = quoted(text) // what tells events apart comes late in a record of Docker's
+		}
 	}
 	fmt.Fprintf(&b, "%s  %s  %s\n", t.style.Paint(table.Bold, fmt.Sprintf("%s %d", s.kind, s.number)), table.Clip(table.Clean(head), maxHead), t.style.Paint(table.Dim, "tag "+table.Clip(table.Clean(e.Tag), maxHead)))
 	k := block{style: t.style, width: nameWidth(e), record: s.record}

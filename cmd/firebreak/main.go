@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/firebreak/firebreak/config"
 )
 
 // version is set when the binary is built.
@@ -61,37 +64,87 @@ failure reaches another one, an application, or a container's start.`,
 			if len(args) == 0 {
 				return nil
 			}
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
 			hint := ""
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				hint = fmt.Sprintf(", did you mean %q?", near[0])
+			if near := likely(args[0], names); near != "" {
+				hint = fmt.Sprintf(", did you mean %q?", near)
 			}
 			return usageError{fmt.Errorf("unknown command %q%s", args[0], hint)}
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{suggestFlag(cmd, err)} })
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", helpWidth)))
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError{explainFlag(cmd, err)} })
 	root.AddCommand(newBuffer(), newRun(), newDemo(), newCheck(), newHealth(), newReload(), newStatus(), newTap(), newTop(), newExplain(), newSchema(), newCompletion(), newVersion())
 	completeFiles(root)
 	groupCommands(root)
+	helpByName(root)
 	return root
 }
 
-// suggestFlag adds the nearest flag to the error about an unknown one.
-func suggestFlag(cmd *cobra.Command, err error) error {
+// helpWidth is how wide help texts may be, in columns.
+const helpWidth = 80
+
+// helpByName lets `help` refuse a name that it doesn't know, as the command line does elsewhere.
+func helpByName(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "help" {
+			continue
+		}
+		cmd.Run = nil
+		cmd.RunE = func(_ *cobra.Command, args []string) error {
+			found, rest, err := root.Find(args)
+			if err == nil && len(rest) > 0 {
+				err = found.ValidateArgs(rest)
+			}
+			if err != nil {
+				return err
+			}
+			found.InitDefaultHelpFlag()
+			found.InitDefaultVersionFlag()
+			return found.Help()
+		}
+	}
+}
+
+// explainFlag says what a flag takes, and adds the nearest one to the error about one that there isn't.
+func explainFlag(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		takes := map[string]string{"int": "a whole number", "uint64": "a whole number", "float64": "a number", "duration": "a time such as 10s", "bool": "true or false"}
+		if what, ok := takes[invalid.GetFlag().Value.Type()]; ok {
+			return fmt.Errorf("--%s %q: %s", invalid.GetFlag().Name, invalid.GetValue(), what)
+		}
+		return err
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) {
 		return err
 	}
-	names := &cobra.Command{SuggestionsMinimumDistance: 2} // measures distances as it does for commands
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		names.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
-	})
-	if near := names.SuggestionsFor(unknown.GetSpecifiedName()); len(near) > 0 {
-		return fmt.Errorf("%w, did you mean --%s?", err, near[0])
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near := likely(unknown.GetSpecifiedName(), names); near != "" {
+		return fmt.Errorf("%w, did you mean --%s?", err, near)
 	}
 	return err
+}
+
+// likely returns the name that was probably meant, or "".
+func likely(name string, known []string) string {
+	if near := config.Nearest(name, known); near != "" {
+		return near
+	}
+	for _, k := range known {
+		if len(name) > 1 && strings.HasPrefix(k, name) {
+			return k
+		}
+	}
+	return ""
 }
 
 func noArgs(_ *cobra.Command, args []string) error {

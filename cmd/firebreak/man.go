@@ -12,9 +12,9 @@ func groupCommands(root *cobra.Command) {
 		title string
 		names []string
 	}{
-		{"Running:", []string{"run", "demo", "health"}},
+		{"Running:", []string{"run", "demo"}},
 		{"Configuration:", []string{"check", "explain", "convert", "schema"}},
-		{"Looking into a running router:", []string{"status", "top", "tap", "reload"}},
+		{"A running router:", []string{"status", "top", "tap", "reload", "health"}},
 		{"Buffers and dead letters:", []string{"buffer"}},
 	} {
 		found := false

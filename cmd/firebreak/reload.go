@@ -14,10 +14,11 @@ func newReload() *cobra.Command {
 		Use:   "reload",
 		Short: "Let the running router read its configuration anew",
 		Long: `Lets the running router read the configuration that it was started with anew, as
-SIGHUP does, and prints what has changed, one line each. Everything that can fail
-is done first: when the file is bad, nothing changes, the errors are printed with
-their places, and the exit code is 1. What the old and the new configuration say
-alike is not touched; no connection is closed, no event is lost.
+SIGHUP does, and prints what has changed, one line each. Everything that can
+fail is done first: when the file is bad, nothing changes, the errors are
+printed with their places, and the exit code is 1. What the old and the new
+configuration say alike is not touched; no connection is closed, no event is
+lost.
 
 data_dir and the type of an input, an output or a buffer need a restart. -c only
 says which router: it reads the file that it was started with.

@@ -32,8 +32,8 @@ senders are quiet, delivers what it can within shutdown.deadline, and keeps the
 rest on disk. A second signal stops it at once, still losing nothing that was
 acknowledged.
 
-SIGHUP, or firebreak reload, lets it read the same configuration anew. A bad file
-changes nothing.
+SIGHUP, or firebreak reload, lets it read the same configuration anew. A bad
+file changes nothing.
 
 Without a configuration it listens on 127.0.0.1:24224 and writes one file per
 container under ./firebreak-data/logs.`,
@@ -76,7 +76,7 @@ func runRouter(stderr io.Writer, file string) error {
 	}
 	a, err := agent.New(o)
 	if err != nil {
-		return err
+		return whyNoListen(err)
 	}
 	log.Info("listening", zap.Strings("addresses", a.Listening()), zap.String("admin", a.Admin()), zap.String("version", version),
 		zap.String("config", source{path: cfg.Path}.name()), zap.String("data_dir", cfg.DataDir))
@@ -85,6 +85,19 @@ func runRouter(stderr io.Writer, file string) error {
 	}
 	go reloadOn(ctx, hangups, a, sink)
 	return a.Run(ctx)
+}
+
+// whyNoListen adds to the system's words what to do.
+func whyNoListen(err error) error {
+	op, ok := errors.AsType[*net.OpError](err)
+	switch {
+	case !ok || op.Op != "listen":
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w: another router or program listens there; `ss -ltnp` shows which", err)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%w: run it as a user that may, or choose another address", err)
+	}
+	return err
 }
 
 // loadAnew finds and loads the configuration as at the start.
@@ -213,19 +226,35 @@ func greet(w io.Writer, listening []string, cfg *config.Config, admin string) {
 		}
 	}
 	logs := cfg.DataDir + "/logs"
-	pages := ""
-	if admin != "" {
-		pages = "Health, metrics and status: http://" + admin + "/  "
+	show, look := "cat "+logs+"/hello.log", ""
+	if os.Getenv("FIREBREAK_IN_IMAGE") != "" {
+		name := containerName()
+		show = "docker cp " + name + ":" + logs + "/hello.log . && cat hello.log"
+		look = "What it does: docker exec " + name + " /firebreak status\n\n"
+	} else {
+		if admin != "" {
+			look = "Status page, health, metrics: http://" + admin + "/\n"
+		}
+		look += "Stop with Ctrl-C.\n\n"
 	}
 	fmt.Fprintf(w, `
 Firebreak runs with its embedded default: it listens on %s and
-writes one file per container under %s. Paste this in another terminal:
+writes one file per container under %s.
+Paste this in another terminal:
 
   docker run --rm --name hello --log-driver=fluentd \
     --log-opt fluentd-address=%s busybox echo "hello, firebreak"
-  cat %s/hello.log
+  %s
 
-%sStop with Ctrl-C.
-
-`, addr, logs, addr, logs, pages)
+%s`, addr, logs, addr, show, look)
 }
+
+// containerName is what Docker calls the container that this runs in, unless it got another host name.
+func containerName() string {
+	if name, err := os.Hostname(); err == nil && containerID.MatchString(name) {
+		return name
+	}
+	return "CONTAINER"
+}
+
+var containerID = regexp.MustCompile(`^[0-9a-f]{12}$`)

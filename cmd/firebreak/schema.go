@@ -12,8 +12,8 @@ func newSchema() *cobra.Command {
 		Use:   "schema",
 		Short: "Print the JSON schema of the configuration",
 		Long: `Prints the JSON schema (draft 2020-12) of the configuration, for completion and
-checks in an editor. Editors with the YAML language server read it when the first
-line of the configuration names it:
+checks in an editor. Editors with the YAML language server read it when the
+first line of the configuration names it:
 
   # yaml-language-server: $schema=./firebreak.schema.json
 

@@ -25,7 +25,7 @@ States of a destination:
   open       attempts fail: the breaker is open until the next try; events wait
   half-open  the breaker lets one chunk through to see whether it works again
   held       somebody has to change something, such as a password; events wait
-  full       its buffer is at its bound and sheds, blocks, or moves to the fallback
+  full       its buffer is at its bound: it sheds, blocks, or moves events
   moving     events move to its fallback
   limited    max_rate holds it back
   volatile   what it has is only in memory
@@ -37,7 +37,7 @@ Exits 0 when the router has answered, however bad the news.
 		Example: `  firebreak status
   firebreak status -c /etc/firebreak/firebreak.yaml
   docker exec firebreak firebreak status
-  firebreak status --output json | jq '.destinations[] | select(.breaker != "closed")'`,
+  firebreak status -o json | jq '.destinations[] | select(.breaker != "closed")'`,
 		Args: noArgs,
 	}
 	flags := addRouterFlags(cmd)

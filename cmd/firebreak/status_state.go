@@ -148,7 +148,7 @@ func lossesOf(s agent.Status) [][2]string {
 		parts := reasons(nil, "shed", d.Shed)
 		parts = reasons(parts, "dead letters", d.DeadLettered)
 		if d.DeadKept > 0 {
-			parts = append(parts, fmt.Sprintf("dead letters kept %s (%s)", table.Count(d.DeadKept), table.Size(d.DeadBytes)))
+			parts = append(parts, fmt.Sprintf("dead letters kept %s (%s): firebreak buffer dump %s --dead", table.Count(d.DeadKept), table.Size(d.DeadBytes), d.Name))
 		}
 		if d.DeadDiscarded > 0 {
 			parts = append(parts, "oldest dead letters discarded "+table.Count(d.DeadDiscarded))

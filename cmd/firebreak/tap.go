@@ -39,9 +39,10 @@ func newTap() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tap",
 		Short: "Show a sample of the events that flow through the running router",
-		Long: `Shows a sample of the events that flow by, at most --rate a second, until Ctrl-C,
---count or --for ends it. It slows nothing: what isn't taken in time isn't shown.
-Without --input, --route or --destination it shows what goes to all destinations.
+		Long: `Shows a sample of the events that flow by, at most --rate a second, until
+Ctrl-C, --count or --for ends it. It slows nothing: what isn't taken in time
+isn't shown. Without --input, --route or --destination it shows what goes to all
+destinations.
 
 An input's events are shown as they come, before processors and routes; those of
 a route or a destination as they are stored. Each line has the event's time, its
@@ -57,7 +58,7 @@ shown as \x1b, \n and so on.
 ` + routerHelp,
 		Example: `  firebreak tap
   firebreak tap --route error --for 1m
-  firebreak tap --destination audit --rate 100 --count 1000 --output json | jq .record
+  firebreak tap --destination audit --rate 100 --output json | jq .record
   firebreak tap --input docker --wide
   firebreak tap --input '*' --count 20 --output json`,
 		Args: noArgs,

@@ -53,7 +53,7 @@ it waits for it.
 ` + routerHelp,
 		Example: `  firebreak top
   firebreak top --interval 5s --sort backlog
-  firebreak top --count 1               # one block: the rates of the next second
+  firebreak top --count 1               # one block: rates of the next second
   docker exec -it firebreak firebreak top`,
 		Args: noArgs,
 	}

@@ -99,7 +99,7 @@ func routeNamed(s agent.Status, name string) *agent.RouteStatus {
 }
 
 // destinationRates are events and bytes per second; NaN where they aren't known.
-type destinationRates struct{ in, out, bytes, lost float64 }
+type destinationRates struct{ in, out, bytes, dead, shed float64 }
 
 func (m *topMeter) destination(name string) destinationRates {
 	last, before, sec := m.pair()
@@ -109,7 +109,7 @@ func (m *topMeter) destination(name string) destinationRates {
 	}
 	return destinationRates{
 		in: perSecond(l.Offered, b.Offered, sec), out: perSecond(l.Delivered, b.Delivered, sec), bytes: perSecond(l.Sent, b.Sent, sec),
-		lost: perSecond(total(l.Shed)+total(l.DeadLettered), total(b.Shed)+total(b.DeadLettered), sec),
+		dead: perSecond(total(l.DeadLettered), total(b.DeadLettered), sec), shed: perSecond(total(l.Shed), total(b.Shed), sec),
 	}
 }
 

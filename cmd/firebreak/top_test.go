@@ -41,7 +41,7 @@ func TestRates(t *testing.T) {
 	if in.received != 1000 || in.routed != 900 || in.discarded != 100 || in.bytes != 300_000 || in.dropped != 0 || in.invalid != 0 {
 		t.Errorf("%+v", in)
 	}
-	if out.in != 1000 || out.out != 1000 || out.bytes != 300_000 || out.lost != 0 {
+	if out.in != 1000 || out.out != 1000 || out.bytes != 300_000 || out.dead != 0 || out.shed != 0 {
 		t.Errorf("%+v", out)
 	}
 	if events, bytes := m.route("all"); events != 900 || bytes != 270_000 {
@@ -297,7 +297,7 @@ func TestTopOfARouter(t *testing.T) {
 	if code != 0 || stderr != "" || strings.Count(stdout, "\nDESTINATION ") != 2 || !strings.Contains(stdout, "\ngone ") {
 		t.Errorf("%d %q\n%s", code, stderr, stdout)
 	}
-	for args, want := range map[string]string{"--interval=1ms": "--interval 1ms: at least 100ms", "--sort=x": `--sort "x"`, "--interval=x": "invalid argument"} {
+	for args, want := range map[string]string{"--interval=1ms": "--interval 1ms: at least 100ms", "--sort=x": `--sort "x"`, "--interval=x": `--interval "x": a time such as 10s`} {
 		if code, _, stderr := call("top", "--data-dir", r.dir, args); code != exitUsage || !strings.Contains(stderr, want) {
 			t.Errorf("%s: %d %s", args, code, stderr)
 		}

@@ -65,17 +65,13 @@ func (p *topPage) head(st topState) {
 
 func (p *topPage) destinations(st topState) {
 	t := table.Table{Columns: []table.Column{{Title: "DESTINATION", Left: true}, {Title: "state", Left: true}, {Title: "in/s"}, {Title: "out/s"}, {Title: "buffered"},
-		{Title: "trend", Left: true}, {Title: "lost/s"}, {Title: "filled"}, {Title: "oldest"}, {Title: "bytes/s"}}}
+		{Title: "trend", Left: true}, {Title: "dead/s"}, {Title: "shed/s"}, {Title: "filled"}, {Title: "oldest"}, {Title: "bytes/s"}}}
 	list := ordered(st, st.now.Destinations, func(d agent.DestinationStatus) (string, float64, uint64) {
 		return d.Name, st.rates.destination(d.Name).in, d.Buffered
 	})
 	for _, d := range list {
 		r := st.rates.destination(d.Name)
-		lost := rate(r.lost)
-		if r.lost > 0 {
-			lost.Colour = table.Red
-		}
-		t.Add(plain(d.Name), stateCell(d, st.now.Now), rate(r.in), rate(r.out), plain(table.Count(d.Buffered)), st.rates.trend(d.Name), lost,
+		t.Add(plain(d.Name), stateCell(d, st.now.Now), rate(r.in), rate(r.out), plain(table.Count(d.Buffered)), st.rates.trend(d.Name), alarming(r.dead), alarming(r.shed),
 			plain(percent(d.Bytes, d.MaxBytes)), plain(oldest(d, st.now.Now)), bytesRate(r.bytes))
 	}
 	p.table(&t)
@@ -89,12 +85,8 @@ func (p *topPage) inputs(st topState) {
 	})
 	for _, in := range list {
 		r := st.rates.input(in.Name)
-		invalid := rate(r.invalid)
-		if r.invalid > 0 {
-			invalid.Colour = table.Red
-		}
 		t.Add(plain(in.Name), plain(table.Count(uint64(max(in.Connections, 0)))), rate(r.received), bytesRate(r.bytes), rate(r.routed), rate(r.dropped),
-			rate(r.discarded), invalid)
+			rate(r.discarded), alarming(r.invalid))
 	}
 	p.table(&t)
 }
@@ -149,6 +141,15 @@ func rate(perSecond float64) table.Cell {
 		return plain("-")
 	}
 	return plain(table.Rate(perSecond))
+}
+
+// alarming is a rate of what should not be.
+func alarming(perSecond float64) table.Cell {
+	c := rate(perSecond)
+	if perSecond > 0 {
+		c.Colour = table.Red
+	}
+	return c
 }
 
 func bytesRate(perSecond float64) table.Cell {
