@@ -75,7 +75,9 @@ func (b *builder) value(a ast.Node, depth int) *node {
 			n.text = a.Value.Value
 			n.place = span{from: n.pos, lines: strings.Count(strings.TrimRight(a.Value.GetToken().Origin, " \n"), "\n") + 1}
 		}
-	case nil, *ast.NullNode, *ast.CommentGroupNode:
+	case *ast.NullNode:
+		n.text = a.GetToken().Value // for a hint
+	case nil, *ast.CommentGroupNode:
 	default:
 		if s, ok := a.(ast.ScalarNode); ok {
 			b.scalar(n, s.GetToken())

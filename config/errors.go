@@ -12,7 +12,7 @@ import (
 // Bounds of what one error prints.
 const (
 	maxShown        = 100 // problems
-	maxExcerptWidth = 120 // characters of a line
+	maxExcerptWidth = 70  // characters of a line
 )
 
 // Errors are all problems of a configuration that can't be used, sorted by their place.
@@ -86,7 +86,7 @@ func (l *loader) excerpt(pos Pos) string {
 func window(line string, column int) (text, caret string) {
 	runes := []rune(line)
 	column = max(0, min(column, len(runes)))
-	start := max(0, column-maxExcerptWidth*2/3)
+	start := max(0, min(column-maxExcerptWidth*2/3, len(runes)-maxExcerptWidth))
 	end := min(len(runes), start+maxExcerptWidth)
 	var t, c strings.Builder
 	if start > 0 {

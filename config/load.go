@@ -126,7 +126,11 @@ func (l *loader) kind(p pair, path string, kinds []Kind) *Kind {
 	}
 	n := p.value.get("type")
 	if n == nil {
-		l.problem(p.value.pos, path+".type is missing", "types: "+strings.Join(names, ", "))
+		hint := "types: " + strings.Join(names, ", ")
+		if t := p.value.pair("type"); t != nil && slices.Contains(names, t.value.text) {
+			hint = fmt.Sprintf("unquoted, %s means nothing in YAML: write type: %q", t.value.text, t.value.text)
+		}
+		l.problem(p.value.pos, path+".type is missing", hint)
 		return nil
 	}
 	text, ok := l.plainText(n, path+".type")

@@ -32,7 +32,7 @@ const maxTorn = 64 << 20
 var (
 	errNotRegular = errors.New("it is a symbolic link or no regular file")
 	errLocked     = errors.New("another process or destination writes it")
-	errTooMany    = errors.New("too many new files in this hour")
+	errTooMany    = errors.New("max_new_files are made in this hour already")
 	errForeign    = errors.New("its end was not written by this output")
 )
 
