@@ -54,6 +54,10 @@ func explain(err error) outputs.Error {
 		return outputs.Error{Class: outputs.Held, Hint: "the server refuses TLS with this client: check tls.cert_file and tls.min_version", Err: err}
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return outputs.Error{Hint: "check the name of the server", Err: err}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return outputs.Error{Hint: "nothing listens there: start the server, or check its address", Err: err}
+	case errors.As(err, &op) && op.Op == "dial" && (op.Timeout() || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)):
+		return outputs.Error{Hint: "the host doesn't answer: check the address, the network, and firewalls between", Err: err}
 	}
 	return outputs.Error{Err: err}
 }
