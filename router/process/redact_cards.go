@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/firebreak/firebreak/internal/mp"
@@ -40,11 +41,18 @@ func inCard(text []byte, i int) bool {
 
 // cardsOf finds card numbers in a run of groups of digits, the first of those that overlap and of these the longest.
 func cardsOf(dst []span, text []byte, start, end int) []span {
-	start = behindEscape(text, start)
+	escape := behindEscape(text, start)
+	if escape > start && text[escape-3] != '%' { // the 25 of %25… may be digits as well
+		start = escape
+	}
 	for i := start; i < end; {
 		if n := cardAt(text, i, end); n > 0 && !(i == start && partOfMore(text, i)) {
 			dst = append(dst, span{i, i + n})
 			i += n + 1
+			continue
+		}
+		if i < escape {
+			i = escape
 			continue
 		}
 		for i < end && isDigit(text[i]) {
@@ -180,6 +188,25 @@ func behindEscape(text []byte, i int) int {
 		if n := hexEscape(text, end); end-n <= i && n > 0 {
 			return end
 		}
+	}
+	return i
+}
+
+// behindLead returns the end of the escape whose backslash or percent sign is right before an offset, or the offset.
+func behindLead(text []byte, i int) int {
+	if i == len(text) {
+		return i
+	}
+	switch before(text, i) {
+	case '\\':
+		if end := behindEscape(text, i+1); end > i+1 {
+			return end
+		}
+		if bytes.IndexByte([]byte("abefnrtv/"), text[i]) >= 0 {
+			return i + 1
+		}
+	case '%':
+		return behindEscape(text, i)
 	}
 	return i
 }

@@ -66,16 +66,10 @@ func localStart(text []byte, low, mark int) int {
 	for start > max(low, mark-maxLocal) && isLocal(text[start-1]) {
 		start--
 	}
-	if start == mark || before(text, start) != '\\' {
-		return start
+	if before(text, start) == '\\' { // else the letter of CORP\user@… is none of an escape
+		start = behindLead(text, start)
 	}
-	if end := behindEscape(text, min(start+1, mark)); end > start+1 {
-		return min(end, mark)
-	}
-	if bytes.IndexByte([]byte("abefnrtv"), text[start]) >= 0 {
-		return start + 1
-	}
-	return start // as in CORP\user@…
+	return min(behindEscape(text, start), mark)
 }
 
 func isLocal(c byte) bool {
@@ -151,8 +145,10 @@ func findSecrets(dst []span, text []byte, word string) []span {
 				at++
 				continue
 			}
+			inside := isBase64(text[at-1])
+			at = behindLead(text, at)
 			end := run(text, at, secretKey+1, isBase64)
-			if end-at == secretKey && !isBase64(text[at-1]) {
+			if end-at == secretKey && !inside {
 				dst = append(dst, span{at, end})
 				i = end - 1
 				break

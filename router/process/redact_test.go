@@ -104,6 +104,7 @@ func TestBehindEscapes(t *testing.T) {
 	jwt := "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0"
 	for pattern, secret := range map[string]string{
 		"credit_card": "4111111111111111", "email": "user@example.com", "aws_key": "AKIAIOSFODNN7EXAMPLE", "jwt": jwt, "ipv4": "192.168.0.1", "bearer_token": "Bearer " + jwt,
+		"aws_key ": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
 	} {
 		want := "#"
 		if pattern == "bearer_token" {
@@ -113,16 +114,17 @@ func TestBehindEscapes(t *testing.T) {
 			if pattern == "email" && escape[0] == '%' { // counts as a part of the address
 				continue
 			}
-			line := "{a" + escape + secret + escape + "}"
-			if got, want := redacted(t, redacting("#", pattern), line), "{a"+escape+want+escape+"}"; got != want {
+			line := "{a-secret:" + escape + secret + escape + "}"
+			if got, want := redacted(t, redacting("#", strings.TrimSpace(pattern)), line), "{a-secret:"+escape+want+escape+"}"; got != want {
 				t.Errorf("%s of %q = %q, want %q", pattern, line, got, want)
 			}
 		}
 	}
 	for _, c := range [][3]string{
 		{"email", `CORP\user@example.com CORP\\u.meier@example.com CORP\jo@example.com`, `CORP\# CORP\\# CORP\#`},
-		{"credit_card", `%7B%22pan%22%3A%224111111111111111%22%7D %4111111111111111`, `%7B%22pan%22%3A%22#%22%7D %4111111111111111`},
+		{"credit_card", `%7B%22pan%22%3A%224111111111111111%22%7D %4111111111111111`, `%7B%22pan%22%3A%22#%22%7D %#`},
 		{"credit_card", `u00224111111111111111 x224111111111111111 \u0224111111111111111 2%2`, ""},
+		{"credit_card", `%25154111 1111 1111 {"a":"\u50121234567897 \u50124111111111111111"}`, `%# {"a":"\u50121234567897 \u5012#"}`},
 		{"ipv4", `%221.2.3.4 \u002210.0.0.1 x221.2.3.4`, `%22# \u0022# x221.2.3.4`},
 	} {
 		want := c[2]
@@ -238,6 +240,9 @@ func hasCard(text string) string {
 			if i > 0 && (isDigit(text[i-1]) && hexEscape([]byte(text), i) == 0 || glued([]byte(text), i)) || partOfMore([]byte(text), i) || moreBehind([]byte(text), end) {
 				continue
 			}
+			if end := behindEscape([]byte(text), i); end > i && text[end-3] != '%' {
+				continue
+			}
 			return part
 		}
 	}
@@ -283,11 +288,27 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
+// TestJSONStaysJSON tries texts in JSON that are full of escapes and of what looks like a secret.
+func TestJSONStaysJSON(t *testing.T) {
+	piece := rapid.OneOf(
+		rapid.SampledFrom([]string{`\n`, `\u0022`, `\u00e9`, `\u5012`, `\\`, `\"`, `\/`, `\t`, "4111111111111111", "user", "a@b.io", "@example.com", "%40x.yz", "10.0.0.1", "secret", "AKIAIOSFODNN7EXAMPLE",
+			"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKE", "Bearer ", "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.x", " ", ":", strings.Repeat("l", 60)}),
+		rapid.StringMatching(`[a-z0-9.]{1,5}`),
+	)
+	all := redacting("[redacted]", config.RedactNames...)
+	rapid.Check(t, func(rt *rapid.T) {
+		line := `{"a":"` + strings.Join(rapid.SliceOfN(piece, 1, 10).Draw(rt, "pieces"), "") + `","n":4111111111111111}`
+		if got := redacted(t, all, line); !json.Valid([]byte(line)) || !json.Valid([]byte(got)) {
+			rt.Fatalf("%q became %q", line, got)
+		}
+	})
+}
+
 // TestNoCardNumberStays tries texts that are full of what looks like one.
 func TestNoCardNumberStays(t *testing.T) {
 	piece := rapid.OneOf(
 		rapid.SampledFrom([]string{"4111 1111 1111 1111", "4111111111111111", "378282246310005", "3782-822463-10005", "6304000000000000", "5500 0000 0000 0004", "4222222222222",
-			" ", "-", " ", "x", ".", `\n`, `\u0022`, `\x3c`, "%3D", "%2", ",", "\"", "é", "00", "123", "4111", "1", "  ", "0."}),
+			" ", "-", " ", "x", ".", `\n`, `\u0022`, `\u5012`, `\x3c`, "%3D", "%2", ",", "\"", "é", "00", "123", "4111", "1", "  ", "0."}),
 		rapid.StringMatching(`[0-9]{1,6}`),
 	)
 	cards := redacting("[redacted]", "credit_card")
