@@ -23,6 +23,8 @@ LABEL org.opencontainers.image.version="${VERSION}"
 LABEL org.opencontainers.image.source="https://github.com/firebreak/firebreak"
 # In the image the embedded default listens on all addresses: loopback would be the container's own.
 ENV FIREBREAK_IN_IMAGE=1
+# docker exec firebreak firebreak status
+ENV PATH=/
 USER 65532:65532
 WORKDIR /var/lib/firebreak
 # Buffers outlive the container's file system, and --read-only works without more options.

@@ -30,7 +30,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := run(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -68,9 +68,6 @@ func runScenarios(ctx context.Context, args []string) error {
 	buffer := fs.String("buffer", "", "YAML of the buffers, such as 'sync: always'")
 	verbose := fs.Bool("v", false, "show the routers' logs")
 	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
-		}
 		return err
 	}
 	path, err := filepath.Abs(*binary)

@@ -105,7 +105,7 @@ func dial(ctx context.Context, dir, looked string) (net.Conn, error) {
 		return conn, nil
 	case errors.Is(err, fs.ErrNotExist):
 		unmade := ""
-		if !exists(dir) {
+		if looked == dir && !exists(dir) {
 			unmade = "; one that can't make it answers only on its admin address"
 		}
 		return nil, fmt.Errorf("no router runs on %s: start one with `firebreak run`, or name its directory with --data-dir%s", looked, unmade)

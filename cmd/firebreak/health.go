@@ -18,8 +18,9 @@ import (
 )
 
 func newHealth() *cobra.Command {
-	var file, admin, dest string
+	var admin, dest string
 	var ready bool
+	flags := &routerFlags{}
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Exit 0 when the running router accepts and stores",
@@ -38,7 +39,7 @@ it, and the aggregator would be a single point of failure again.
 			if ready && dest != "" {
 				return usageError{errors.New("--ready and --destination exclude each other")}
 			}
-			addr, err := adminAddress(file, admin)
+			addr, err := adminAddress(flags.config, admin)
 			if err != nil {
 				return err
 			}
@@ -52,10 +53,11 @@ it, and the aggregator would be a single point of failure again.
 			return askHealth(cmd.OutOrStdout(), addr, path)
 		},
 	}
-	cmd.Flags().StringVarP(&file, "config", "c", "", configHelp+" (names the admin address)")
+	cmd.Flags().StringVarP(&flags.config, "config", "c", "", configHelp+" (names the admin address)")
 	cmd.Flags().StringVar(&admin, "admin", "", "admin address of the router, instead of the configuration's")
 	cmd.Flags().BoolVar(&ready, "ready", false, "also ask that every buffer stores as configured and has room")
 	cmd.Flags().StringVar(&dest, "destination", "", "ask whether this destination delivers")
+	completeNames(cmd, flags, "destination", destinationNames)
 	return cmd
 }
 

@@ -230,7 +230,7 @@ func greet(w io.Writer, listening []string, cfg *config.Config, admin string) {
 	if os.Getenv("FIREBREAK_IN_IMAGE") != "" {
 		name := containerName()
 		show = "docker cp " + name + ":" + logs + "/hello.log . && cat hello.log"
-		look = "What it does: docker exec " + name + " /firebreak status\n\n"
+		look = "What it does: docker exec " + name + " firebreak status\n\n"
 	} else {
 		if admin != "" {
 			look = "Status page, health, metrics: http://" + admin + "/\n"

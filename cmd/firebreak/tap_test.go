@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -228,6 +230,13 @@ func TestCompletion(t *testing.T) {
 		if got := strings.Join(strings.Fields(stdout), " "); code != 0 || got != strings.TrimSpace(c.want+" :4") {
 			t.Errorf("%+v: %d %q", c, code, stdout)
 		}
+	}
+	file := filepath.Join(t.TempDir(), "firebreak.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "data_dir: %q\n", r.dir), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, _ := call("__complete", "health", "-c", file, "--destination", ""); code != 0 || stdout != "gone\n:4\n" {
+		t.Errorf("health: %d %q", code, stdout)
 	}
 }
 
