@@ -36,9 +36,6 @@ func runSink(ctx context.Context, args []string) error {
 	var begin, heal <-chan time.Time
 	if len(faults) > 0 {
 		begin = time.After(*after)
-		if *length > 0 {
-			heal = time.After(*after + *length)
-		}
 	}
 	fmt.Println("listening on", s.Addr())
 	tick := time.NewTicker(time.Second)
@@ -52,6 +49,9 @@ func runSink(ctx context.Context, args []string) error {
 		case <-begin:
 			err = s.Set(sink.Fault{Mode: faults[0], Bytes: *number})
 			fmt.Println("fault:", *fault)
+			if *length > 0 {
+				heal = time.After(*length)
+			}
 		case <-heal:
 			err = s.Set(sink.Fault{})
 			fmt.Println("healed")
