@@ -28,6 +28,7 @@ func TestHelpOfACommand(t *testing.T) {
 		{"help status", "firebreak status [flags]", ""},
 		{"help buffer ls", "firebreak buffer ls [NAME...]", ""},
 		{"help statsu", "", `unknown command "statsu", did you mean "status"?`},
+		{"replay access", "", `unknown command "replay", did you mean "buffer replay"?`},
 		{"help buffer list", "", `unknown command "list" for buffer: ls, dump, verify or replay`},
 	} {
 		code, stdout, stderr := call(strings.Fields(c.args)...)

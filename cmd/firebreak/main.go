@@ -72,6 +72,13 @@ failure reaches another one, an application, or a container's start.`,
 			if near := likely(args[0], names); near != "" {
 				hint = fmt.Sprintf(", did you mean %q?", near)
 			}
+			for _, c := range cmd.Commands() {
+				for _, sub := range c.Commands() {
+					if sub.Name() == args[0] {
+						hint = fmt.Sprintf(", did you mean %q?", c.Name()+" "+sub.Name())
+					}
+				}
+			}
 			return usageError{fmt.Errorf("unknown command %q%s", args[0], hint)}
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },

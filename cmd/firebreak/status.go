@@ -30,7 +30,8 @@ States of a destination:
   limited    max_rate holds it back
   volatile   what it has is only in memory
 
-Numbers of ten million and more are shortened; json has all of them exactly.
+Numbers of a million and more are shortened, and K, M, G of size/bound are KiB,
+MiB, GiB; json has all of them exactly.
 Exits 0 when the router has answered, however bad the news.
 
 ` + routerHelp,

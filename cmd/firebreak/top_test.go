@@ -303,3 +303,19 @@ func TestTopOfARouter(t *testing.T) {
 		}
 	}
 }
+
+// At 80 columns a problem still says why: errors end with their reason.
+func TestTopProblemsEndWithTheReason(t *testing.T) {
+	p := topPage{width: 80}
+	p.problem(problem{name: "error", text: `open for 1.9s, next try in 21s; send to "127.0.0.1:34999": dial tcp 127.0.0.1:34999: connect: connection refused`})
+	p.problem(problem{name: "short", text: "full"})
+	p.problem(problem{name: "long", text: strings.Repeat("word ", 100)})
+	if len(p.out) != 5 || !strings.HasSuffix(p.out[1], "connection refused") || p.out[2] != "  short: full" || !strings.HasSuffix(p.out[4], "…") {
+		t.Errorf("%q", p.out)
+	}
+	for _, line := range p.out {
+		if table.Width(line) > 80 {
+			t.Errorf("%d wide: %q", table.Width(line), line)
+		}
+	}
+}

@@ -28,11 +28,24 @@ func (p *topPage) lines(st topState) []string {
 	p.head(st)
 	p.destinations(st)
 	for _, pr := range problemsOf(st.now) {
-		p.add(pr.colour, "  "+pr.name+": "+pr.text)
+		p.problem(pr)
 	}
 	p.inputs(st)
 	p.routes(st)
 	return p.out
+}
+
+// problem takes at most two lines: what is wrong often stands at the end of an error.
+func (p *topPage) problem(pr problem) {
+	text := pr.name + ": " + pr.text
+	if p.width > 0 {
+		lines := table.Wrap(text, max(p.width-4, 20))
+		p.add(pr.colour, "  "+lines[0])
+		text = "  " + strings.Join(lines[1:], " ")
+	}
+	if text != "  " {
+		p.add(pr.colour, "  "+text)
+	}
 }
 
 func (p *topPage) add(colour, text string) {

@@ -17,9 +17,9 @@ func Number(n uint64) string {
 	return s
 }
 
-// Count writes n exactly up to 9,999,999, and with four digits above: 12.35M.
+// Count writes n exactly up to 999,999, and with four digits above: 12.35M. So tables stay narrow.
 func Count(n uint64) string {
-	if n < 10_000_000 {
+	if n < 1_000_000 {
 		return Number(n)
 	}
 	v, unit := float64(n), -1

@@ -9,7 +9,7 @@ import (
 func TestNumbers(t *testing.T) {
 	for got, want := range map[string]string{
 		Number(0): "0", Number(999): "999", Number(1000): "1,000", Number(math.MaxUint64): "18,446,744,073,709,551,615",
-		Count(9_999_999): "9,999,999", Count(10_000_000): "10M", Count(12_345_678): "12.35M", Count(999_949_999): "999.9M", Count(999_999_999): "1G",
+		Count(999_999): "999,999", Count(1_000_000): "1M", Count(1_296_340): "1.296M", Count(10_000_000): "10M", Count(12_345_678): "12.35M", Count(999_949_999): "999.9M", Count(999_999_999): "1G",
 		Count(1_234_567_890_123): "1.235T", Count(math.MaxUint64): "18.45E",
 		Size(0): "0 B", Size(1023): "1023 B", Size(1024): "1 KiB", Size(1500): "1.46 KiB", Size(1023 << 10): "1 MiB", Size(64 << 20): "64 MiB",
 		Size(1<<30 + 1<<29): "1.5 GiB", Size(math.MaxInt64): "8192 PiB", Size(-2048): "-2 KiB",
