@@ -156,10 +156,14 @@ func needsRestart(old, cfg *config.Config) error {
 			all = append(all, fmt.Errorf("inputs.%s.type changes from %s to %s", in.Name, in.Type, cfg.Inputs[i].Type))
 		}
 	}
-	if len(all) == 0 {
+	what := "that needs a restart"
+	switch {
+	case len(all) == 0:
 		return nil
+	case old.DataDir == cfg.DataDir:
+		what += ", or another name for the changed input or output"
 	}
-	return fmt.Errorf("%w; that needs a restart, or another name for the changed part", errors.Join(all...))
+	return fmt.Errorf("%w; %s", errors.Join(all...), what)
 }
 
 // commit puts the new setup in place. From the swap on, what inputs receive goes through the new one.

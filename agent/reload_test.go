@@ -190,7 +190,7 @@ func TestReloadThatFailsChangesNothing(t *testing.T) {
 	before := r.now.Load()
 	for name, c := range map[string]struct{ old, new, says string }{
 		"data_dir":    {dir, dir + "2", "data_dir changes from"},
-		"buffer type": {`type: "null"`, `type: "null", buffer: { type: memory }`, "buffer.type changes from disk to memory; that needs a restart"},
+		"buffer type": {`type: "null"`, `type: "null", buffer: { type: memory }`, "buffer.type changes from disk to memory; that needs a restart, or another name for the changed input or output"},
 		"address":     {`"tcp://127.0.0.1:0"`, `["tcp://127.0.0.1:0", "tcp://` + taken.Addr().String() + `"]`, "address already in use"},
 		"new input":   {"inputs: {", `inputs: { more: { type: forward, listen: "tcp://` + taken.Addr().String() + `" },`, `start input "more"`},
 		"yaml":        {"outputs", "outptus", `unknown key "outptus"`},

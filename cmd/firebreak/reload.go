@@ -20,8 +20,8 @@ printed with their places, and the exit code is 1. What the old and the new
 configuration say alike is not touched; no connection is closed, no event is
 lost.
 
-data_dir and the type of an input, an output or a buffer need a restart. -c only
-says which router: it reads the file that it was started with.
+data_dir and the type of an input or a buffer need a restart. -c only says which
+router: it reads the file that it was started with.
 
 ` + routerHelp,
 		Example: `  firebreak check -c firebreak.yaml && firebreak reload -c firebreak.yaml
