@@ -31,7 +31,7 @@ func newBufferReplay() *cobra.Command {
 	var o replayOptions
 	cmd := &cobra.Command{
 		Use:   "replay NAME",
-		Short: "Offer dead letters, or what an orphan has left, to an output again",
+		Short: "Offer dead letters, or what an orphan has left, again",
 		Long: `Offers the dead letters of an output to it again, or to another one with --to.
 Of an orphan, which is an output that is not configured any more, it moves what
 waits in the buffer, and the dead letters, to the output that --to names.

@@ -59,6 +59,8 @@ func TestManual(t *testing.T) {
 	}
 }
 
+const exitCodes = "Exit codes: 0 done; 1 the command failed, the configuration is bad, or what was asked isn't so; 2 it was called wrongly."
+
 // allCommands returns a command and those below it that the help names, each behind the one above it.
 func allCommands(cmd *cobra.Command) []*cobra.Command {
 	list := []*cobra.Command{cmd}
@@ -75,6 +77,13 @@ var manHead = regexp.MustCompile(`(?m)^(\.TH "[^"]*" "1") "[^"]*"`)
 func manPage(t *testing.T, cmd *cobra.Command) string {
 	t.Helper()
 	cmd.DisableAutoGenTag = true
+	if !cmd.HasParent() {
+		cmd.Long += "\n\nCommands, each with a page of its own:\n"
+		for _, sub := range allCommands(cmd)[1:] {
+			cmd.Long += fmt.Sprintf("\n  %-14s  %s", strings.TrimPrefix(sub.CommandPath(), "firebreak "), sub.Short)
+		}
+		cmd.Long += "\n\n" + exitCodes
+	}
 	cmd.Long = asMarkdown(cmd.Long)
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.NoOptDefVal != "" && f.Value.Type() != "bool" {
@@ -120,7 +129,7 @@ func commandsPage(root *cobra.Command) string {
 
 Every command explains itself with `+"`--help`"+`; the same as man pages is in [docs/man](../man).
 
-Exit codes: 0 done; 1 the command failed, the configuration is bad, or what was asked isn't so; 2 it was called wrongly. Results go to
+`+exitCodes+` Results go to
 stdout, everything else to stderr. Where something is listed, `+"`--output json`"+` gives it to programs. Colours are for terminals only, and
 `+"`NO_COLOR`"+` turns them off.
 

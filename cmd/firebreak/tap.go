@@ -38,7 +38,7 @@ func newTap() *cobra.Command {
 	var o tapOptions
 	cmd := &cobra.Command{
 		Use:   "tap",
-		Short: "Show a sample of the events that flow through the running router",
+		Short: "Show a sample of the events that flow by",
 		Long: `Shows a sample of the events that flow by, at most --rate a second, until
 Ctrl-C, --count or --for ends it. It slows nothing: what isn't taken in time
 isn't shown. Without --input, --route or --destination it shows what goes to all
