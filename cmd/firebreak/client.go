@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/firebreak/firebreak/agent"
 	"github.com/firebreak/firebreak/config"
@@ -105,8 +106,8 @@ func dial(ctx context.Context, dir, looked string) (net.Conn, error) {
 		return conn, nil
 	case errors.Is(err, fs.ErrNotExist):
 		unmade := ""
-		if looked == dir && !exists(dir) {
-			unmade = "; one that can't make it answers only on its admin address"
+		if looked == dir && unix.Access(dir, unix.W_OK) != nil {
+			unmade = "; one that can't write there answers only on its admin address"
 		}
 		return nil, fmt.Errorf("no router runs on %s: start one with `firebreak run`, or name its directory with --data-dir%s", looked, unmade)
 	case errors.Is(err, fs.ErrPermission):

@@ -94,7 +94,7 @@ func TestNoRouter(t *testing.T) {
 	}
 	for dir, want := range map[string]string{
 		empty:                          "firebreak: no router runs on " + empty + ": start one with `firebreak run`, or name its directory with --data-dir\n",
-		filepath.Join(empty, "a", "b"): "firebreak: no router runs on " + filepath.Join(empty, "a", "b") + ": start one with `firebreak run`, or name its directory with --data-dir; one that can't make it answers only on its admin address\n",
+		filepath.Join(empty, "a", "b"): "firebreak: no router runs on " + filepath.Join(empty, "a", "b") + ": start one with `firebreak run`, or name its directory with --data-dir; one that can't write there answers only on its admin address\n",
 		stale:                          "firebreak: no router runs on " + stale + " any more: it was killed, or is starting again; start one with `firebreak run`\n",
 		file:                           "firebreak: ask the router on " + file + ": this is no directory; --data-dir names what the configuration calls data_dir\n",
 	} {

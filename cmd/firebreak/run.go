@@ -76,7 +76,7 @@ func runRouter(stderr io.Writer, file string) error {
 	}
 	a, err := agent.New(o)
 	if err != nil {
-		return whyNoListen(err)
+		return err
 	}
 	log.Info("listening", zap.Strings("addresses", a.Listening()), zap.String("admin", a.Admin()), zap.String("version", version),
 		zap.String("config", source{path: cfg.Path}.name()), zap.String("data_dir", cfg.DataDir))
@@ -85,19 +85,6 @@ func runRouter(stderr io.Writer, file string) error {
 	}
 	go reloadOn(ctx, hangups, a, sink)
 	return a.Run(ctx)
-}
-
-// whyNoListen adds to the system's words what to do.
-func whyNoListen(err error) error {
-	op, ok := errors.AsType[*net.OpError](err)
-	switch {
-	case !ok || op.Op != "listen":
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w: another router or program listens there; `ss -ltnp` shows which", err)
-	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("%w: run it as a user that may, or choose another address", err)
-	}
-	return err
 }
 
 // loadAnew finds and loads the configuration as at the start.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -39,7 +40,7 @@ func (in *Input) Listen() error {
 	for i, a := range set.listen {
 		ln, err := in.bind(a.place(), set)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("listen on %q: %w", set.opts.Listen[i], err))
+			errs = append(errs, refused(set.opts.Listen[i], err))
 			continue
 		}
 		opened = append(opened, ln)
@@ -54,6 +55,18 @@ func (in *Input) Listen() error {
 	in.listeners = opened
 	in.mu.Unlock()
 	return nil
+}
+
+// refused says why an address can't be listened on, and what to do.
+func refused(address string, err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = ": another router or program listens there; `ss -ltnp` shows which"
+	case errors.Is(err, fs.ErrPermission):
+		hint = ": run the router as a user that may, or choose another address"
+	}
+	return fmt.Errorf("listen on %q: %w%s", address, err, hint)
 }
 
 // bind opens a listener that nobody serves yet.
