@@ -22,6 +22,7 @@ class Flow {
     this.svg.append(this.defs, this.under, this.over, this.signs);
     this.nodes = el("div", { cls: "nodes" });
     this.heads = el("div", { cls: "heads", "aria-hidden": "true" }, ["Inputs", "Types", "Buffers", "Destinations"].map((t) => el("span", {}, t)));
+    for (const e of this.heads.children) shown(e, false); // until it is known where they stand
     root.append(this.heads, el("div", { cls: "stage" }, this.svg, this.nodes));
     this.stage = root.lastElementChild;
     // Few pictures per second: an animation of the style would draw sixty, and cost much of a core without a graphics card.
