@@ -38,7 +38,7 @@ func TestOperateTheImage(t *testing.T) {
 	c := mustRunContainer(t, "operated", []string{"--read-only", "--cap-drop=ALL", "-v", dir + ":/etc/firebreak:ro", "-p", "127.0.0.1::24224"}, image)
 	c.waitHealthy(30 * time.Second)
 	firebreak := func(args ...string) (string, error) {
-		return run("docker", append([]string{"exec", c.name, "/firebreak"}, args...)...)
+		return run("docker", append([]string{"exec", c.name, "firebreak"}, args...)...)
 	}
 	const lines = 3000
 	apps := []*container{}
