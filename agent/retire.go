@@ -63,6 +63,12 @@ func (a *Agent) closeRemoved(d *target) string {
 	if d.cfg.Buffer.Type == "memory" {
 		a.awaitEmpty(d, retirePatience)
 	}
+	d.Leave()
+	select {
+	case <-d.ended:
+	case <-time.After(retirePatience + time.Second): // the grace of requests under way, and what they need to end
+	case <-a.life.ctx.Done():
+	}
 	d.stop()
 	limit := time.Now().Add(retirePatience)
 	if !a.await(func() { <-d.ended }, limit) {

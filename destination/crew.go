@@ -36,7 +36,11 @@ type crew struct {
 	gone   chan struct{} // closed: all requests have returned, and no lease is held
 }
 
-// Run delivers until ctx ends or the buffer is closed. Requests in flight end with ctx; what they did not deliver
+// Leave makes Run end: requests under way may end first, for a moment, which those that end with its ctx may not. It
+// returns at once.
+func (d *Destination) Leave() { d.leave.Do(func() { close(d.leaving) }) }
+
+// Run delivers until ctx ends, Leave is called or the buffer is closed. Requests in flight end with ctx; what they did not deliver
 // stays in the buffer. Run returns when they have returned: an output that doesn't obey its context keeps it waiting,
 // because what it was given is borrowed. Who can't wait leaves it alone, and loses nothing but time.
 func (d *Destination) Run(ctx context.Context) {
@@ -54,6 +58,9 @@ func (d *Destination) Run(ctx context.Context) {
 			return
 		case <-d.changed:
 			c.dismiss(ctx)
+		case <-d.leaving:
+			c.dismiss(ctx)
+			return
 		}
 	}
 }

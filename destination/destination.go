@@ -71,6 +71,8 @@ type Destination struct {
 	timeout  atomic.Int64  // deadline of one attempt, in nanoseconds
 	draining chan struct{} // closed: nothing lingers any more
 	drain    sync.Once
+	leaving  chan struct{} // closed: Run ends when requests have
+	leave    sync.Once
 	counts   counts
 
 	changed chan struct{} // a token says that the crew has to be replaced
@@ -96,7 +98,7 @@ func New(o Options) *Destination {
 	d := &Destination{
 		name: o.Name, buf: o.Buffer, dead: newCemetery(o.Dead), pool: o.Pool, log: o.Log,
 		limit: newLimiter(), mover: newMover(o.Buffer, o.Log),
-		draining: make(chan struct{}), changed: make(chan struct{}, 1),
+		draining: make(chan struct{}), leaving: make(chan struct{}), changed: make(chan struct{}, 1),
 		workers: s.Workers, outlet: newOutlet(s.Output), gate: newGate(s.Retry, o.Log),
 	}
 	d.apply(s)

@@ -90,7 +90,9 @@ func TestRetriesCountForTheRate(t *testing.T) {
 
 func TestTheRateChangesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, newFake(nil), func(o *Options) { o.MaxRate, o.Workers = 1, 4 })
+		out := newFake(nil)
+		out.shape.MaxBytes = 8 << 10 // however the tags fall to the workers, no batch takes more than a second
+		r := start(t, out, func(o *Options) { o.MaxRate, o.Workers = 1, 4 })
 		size := fillUp(r, 100<<10, 100)
 		time.Sleep(time.Minute)
 		if n := len(r.out.log()); n > 0 {
