@@ -112,6 +112,17 @@ func (r *underTest) run() *underTest {
 	return r
 }
 
+// awaitRunning waits until the agent can be reloaded.
+func (r *underTest) awaitRunning() {
+	r.t.Helper()
+	eventually(r.t, func() string {
+		if r.phase.get() != running {
+			return "it doesn't run"
+		}
+		return ""
+	})
+}
+
 func start(t *testing.T, yaml string) *underTest {
 	t.Helper()
 	return build(t, parse(t, yaml, nil)).run()

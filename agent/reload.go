@@ -12,10 +12,6 @@ import (
 	"github.com/firebreak/firebreak/config"
 )
 
-// retirePatience is how long what a reload removes is waited for before it is closed all the same: appends that wait
-// for room in a buffer that nobody names any more.
-const retirePatience = 3 * time.Second
-
 // reloads are the attempts to put another configuration in place.
 type reloads struct {
 	one sync.Mutex // one at a time

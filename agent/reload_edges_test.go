@@ -171,12 +171,7 @@ func TestReloadThatComesAfterTheEnd(t *testing.T) {
 		return more, nil, nil
 	}
 	r.run()
-	eventually(t, func() string {
-		if r.phase.get() != running {
-			return "it doesn't run"
-		}
-		return ""
-	})
+	r.awaitRunning()
 	was := r.now.Load()
 	res := make(chan Reloaded, 1)
 	go func() { res <- r.Reload() }()

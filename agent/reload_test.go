@@ -28,12 +28,7 @@ func reloadable(t *testing.T, yaml string) (*underTest, func(yaml string) Reload
 		return cfg, src, err
 	}
 	r.run()
-	eventually(t, func() string {
-		if r.phase.get() != running {
-			return "it doesn't run"
-		}
-		return ""
-	})
+	r.awaitRunning()
 	return r, func(yaml string) Reloaded {
 		text.Store(&yaml)
 		return r.Reload()

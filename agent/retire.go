@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// retirePatience is how long what a reload removes is waited for before it is closed all the same: appends that wait
+// for room in a buffer that nobody names any more.
+const retirePatience = 3 * time.Second
+
 // retire ends what the new setup doesn't name any more.
 func (a *Agent) retire(t *transition) {
 	for _, in := range t.removedIns {

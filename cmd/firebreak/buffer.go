@@ -2,13 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -134,20 +134,19 @@ func (s *shelf) choose(args []string) ([]string, error) {
 		if len(all) == 0 {
 			return nil, fmt.Errorf("%s has no buffers", s.dir)
 		}
-		return nil, fmt.Errorf("%s has nothing of %q; there are: %s", s.dir, name, joined(all))
+		return nil, fmt.Errorf("%s has nothing of %q; there are: %s", s.dir, name, strings.Join(all, ", "))
 	}
 	return args, nil
 }
 
-func joined(names []string) string {
-	text := ""
-	for i, n := range names {
-		if i > 0 {
-			text += ", "
-		}
-		text += n
+// chosen finds the data directory that the flags name, and what the arguments name in it; without any, all.
+func (f *routerFlags) chosen(ctx context.Context, args []string) (*shelf, []string, error) {
+	s, err := f.shelf(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
-	return text
+	names, err := s.choose(args)
+	return s, names, err
 }
 
 func exists(dir string) bool {
@@ -210,5 +209,3 @@ func completeBuffers(flags *routerFlags) cobra.CompletionFunc {
 		return slices.DeleteFunc(names, func(n string) bool { return slices.Contains(args, n) }), cobra.ShellCompDirectiveNoFileComp
 	}
 }
-
-func toJSON(v any) ([]byte, error) { return json.Marshal(v) }

@@ -69,11 +69,8 @@ UTF-8: --output raw gives each event exactly, in base64, and replay takes that.`
 		if err := formOf(o.output, "json", "raw", "text"); err != nil {
 			return err
 		}
-		s, err := flags.shelf(cmd.Context())
+		s, _, err := flags.chosen(cmd.Context(), args)
 		if err != nil {
-			return err
-		}
-		if _, err := s.choose(args); err != nil {
 			return err
 		}
 		return dumpEvents(cmd, s, args[0], &o)

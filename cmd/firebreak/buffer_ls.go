@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -35,11 +36,7 @@ does, and changes nothing.`,
 		if err := formOf(output, "table", "json"); err != nil {
 			return err
 		}
-		s, err := flags.shelf(cmd.Context())
-		if err != nil {
-			return err
-		}
-		names, err := s.choose(args)
+		s, names, err := flags.chosen(cmd.Context(), args)
 		if err != nil {
 			return err
 		}
@@ -53,7 +50,7 @@ does, and changes nothing.`,
 			list = append(list, e)
 		}
 		if output == "json" {
-			text, err := toJSON(struct {
+			text, err := json.Marshal(struct {
 				DataDir string        `json:"data_dir"`
 				Running bool          `json:"running"`
 				Outputs []bufferEntry `json:"outputs"`

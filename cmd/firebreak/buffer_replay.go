@@ -69,11 +69,8 @@ the file is.`,
 		if o.file != "" && len(o.reasons) > 0 {
 			return usageError{errors.New("--reason and --file: the file says which dead letters are meant")}
 		}
-		s, err := flags.shelf(cmd.Context())
+		s, _, err := flags.chosen(cmd.Context(), args)
 		if err != nil {
-			return err
-		}
-		if _, err := s.choose(args); err != nil {
 			return err
 		}
 		return replay(cmd, flags, s, args[0], &o)
@@ -223,7 +220,7 @@ func (p *progress) result(cmd *cobra.Command, ctx context.Context, err error, o 
 		if err != nil && r.Error == "" {
 			r.Error = err.Error()
 		}
-		text, e := toJSON(r)
+		text, e := json.Marshal(r)
 		if e == nil {
 			e = printJSON(cmd.OutOrStdout(), text)
 		}

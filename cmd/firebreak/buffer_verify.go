@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 
@@ -41,11 +42,7 @@ damage: it was never acknowledged.`,
 		if err := formOf(output, "text", "json"); err != nil {
 			return err
 		}
-		s, err := flags.shelf(cmd.Context())
-		if err != nil {
-			return err
-		}
-		names, err := s.choose(args)
+		s, names, err := flags.chosen(cmd.Context(), args)
 		if err != nil {
 			return err
 		}
@@ -54,7 +51,7 @@ damage: it was never acknowledged.`,
 			return err
 		}
 		if output == "json" {
-			text, err := toJSON(list)
+			text, err := json.Marshal(list)
 			if err != nil {
 				return err
 			}
