@@ -64,6 +64,9 @@ func (w *watchers) tap(r *router.Router, q url.Values, n *atomic.Uint64, opened 
 	})
 }
 
+// tapPatience bounds the wait for the first event of each tap.
+const tapPatience = 5 * time.Second
+
 // poll asks for pages again and again, over one connection.
 func (w *watchers) poll(r *router.Router, paths map[string]*atomic.Uint64, every time.Duration) {
 	w.wg.Go(func() {
@@ -94,6 +97,10 @@ func (w *watchers) poll(r *router.Router, paths map[string]*atomic.Uint64, every
 
 // stop ends the looking.
 func (w *watchers) stop() {
+	// A short run may be over before the router has written what its taps gathered.
+	for end := time.Now().Add(tapPatience); w.ctx.Err() == nil && (w.seen.slow.Load() == 0 || w.seen.fast.Load() == 0) && time.Now().Before(end); {
+		time.Sleep(time.Millisecond)
+	}
 	w.cancel()
 	w.wg.Wait()
 	w.seen.mu.Lock()
